@@ -1,0 +1,98 @@
+//! What can go wrong between a call and the database, as far as a caller can act on it.
+
+use tokio_postgres::error::SqlState;
+
+/// A failed read or transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection came free before the deadline. Nothing was done.
+    #[error("no database connection came free in time")]
+    Busy,
+    /// The deadline passed or the database ended the statement. Nothing was committed.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// No connection could be made or it broke before COMMIT. Nothing was committed.
+    #[error("the database is not reachable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// COMMIT was asked for after a statement of the transaction had failed. It was rolled back.
+    #[error("a statement of this transaction failed, so it was rolled back")]
+    Doomed,
+    /// COMMIT was sent and its answer lost: it may or may not have happened.
+    #[error("the outcome of the commit is not known")]
+    Unknown,
+    /// The database refused a statement.
+    #[error("the database refused the statement {statement}")]
+    Sql {
+        /// Its name.
+        statement: &'static str,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A row does not have the shape that the program expects.
+    #[error("a row of {statement} could not be read")]
+    Row {
+        /// The statement's name.
+        statement: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl DbError {
+    pub(super) fn of(statement: &'static str, source: tokio_postgres::Error) -> Self {
+        let Some(code) = source.code() else {
+            // Without a code the server said nothing: a value that could not be encoded, or the connection broke.
+            return if source.is_closed() || is_io(&source) {
+                Self::Unavailable(source.into())
+            } else {
+                Self::Sql { statement, source }
+            };
+        };
+        if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE {
+            Self::Timeout
+        } else if is_connection_trouble(code) {
+            Self::Unavailable(source.into())
+        } else {
+            Self::Sql { statement, source }
+        }
+    }
+
+    /// The SQLSTATE, where the database gave one.
+    pub fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Sql { source, .. } => source.code(),
+            _ => None,
+        }
+    }
+
+    /// The violated constraint's name, when it was a unique one.
+    pub fn unique_violation(&self) -> Option<&str> {
+        match self {
+            Self::Sql { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                source.as_db_error().and_then(|e| e.constraint())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the same transaction, run again, may well succeed: it lost a race (40001, 40P01).
+    pub fn is_lost_race(&self) -> bool {
+        matches!(self.code(), Some(c) if *c == SqlState::T_R_SERIALIZATION_FAILURE || *c == SqlState::T_R_DEADLOCK_DETECTED)
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|s| s.is::<std::io::Error>())
+}
+
+/// Class 08 and what a server says when it stops, starts or has changed its role.
+fn is_connection_trouble(code: &SqlState) -> bool {
+    code.code().starts_with("08")
+        || *code == SqlState::ADMIN_SHUTDOWN
+        || *code == SqlState::CRASH_SHUTDOWN
+        || *code == SqlState::CANNOT_CONNECT_NOW
+        || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+        || *code == SqlState::TOO_MANY_CONNECTIONS
+}

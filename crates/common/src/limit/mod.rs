@@ -1,0 +1,3 @@
+//! x
+mod keys;
+mod token_bucket;

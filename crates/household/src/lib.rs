@@ -1,1 +1,3 @@
-//! household
+//! household: shared money.
+
+pub mod model;

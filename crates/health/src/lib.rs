@@ -1,1 +1,2 @@
-//! health
+//! health: what devices measured, ordered per device and never lost.
+pub mod model;

@@ -1,3 +1,4 @@
 //! household: shared money.
 
+pub mod import;
 pub mod model;

@@ -1,0 +1,75 @@
+//! `cargo xtask bench` and `replay`: the load program against a release build in `.weir/load`, or against `$WEIR`.
+
+use std::env;
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+
+use embedded::{Place, is_port_free};
+
+use crate::install;
+use crate::program::{Profile, Served, build};
+use crate::servers::{Servers, open_place, weir};
+use crate::signals::Signals;
+use crate::terminal::say;
+
+/// Runs the load program with these arguments, and gives its exit code. Only what it prints goes to stdout.
+pub fn load(arguments: &[String], signals: &Signals) -> Result<i32, Box<dyn Error>> {
+    let place = open_place("load")?;
+    place.clear()?;
+    if env::var_os("WEIR").is_some() {
+        let programs = build(&place, signals, Profile::Release, &["load"])?;
+        let mut command = Command::new(programs.join("load"));
+        command.args(arguments);
+        return signals.run(command, &place, "load");
+    }
+    install::make_sure(&place, signals)?;
+    let programs = build(&place, signals, Profile::Release, &["weir", "load"])?;
+    let servers = Servers::start(&place, signals)?;
+    let code = against(&place, &servers, &programs, arguments, signals);
+    servers.stop()?;
+    code
+}
+
+fn against(
+    place: &Place,
+    servers: &Servers,
+    programs: &Path,
+    arguments: &[String],
+    signals: &Signals,
+) -> Result<i32, Box<dyn Error>> {
+    let port = free_port(place, "weir")?;
+    let admin_port = free_port(place, "admin")?;
+    let command = |subcommand: &str| {
+        let mut command = weir(programs, subcommand, servers, port, admin_port);
+        command.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        command
+    };
+    say("... migrating the database");
+    let code = signals.run(command("migrate"), place, "migrate")?;
+    if code != 0 {
+        return Err(format!("weir migrate failed ({code})").into());
+    }
+    let mut served = Served::start(command("serve"), place, port)?;
+    let code = served.wait_until_ready(signals).and_then(|()| {
+        let mut load = Command::new(programs.join("load"));
+        load.args(arguments)
+            .envs(servers.addresses())
+            .env("WEIR", format!("http://127.0.0.1:{port}"))
+            .env("WEIR_WS", format!("ws://127.0.0.1:{port}"))
+            .env("WEIR_ADMIN", format!("http://127.0.0.1:{admin_port}"))
+            .env("WEIR_BIN", programs.join("weir"));
+        signals.run(load, place, "load")
+    });
+    served.stop()?;
+    code
+}
+
+fn free_port(place: &Place, name: &str) -> Result<u16, Box<dyn Error>> {
+    let port = place.port(name)?;
+    if is_port_free(port) {
+        Ok(port)
+    } else {
+        Err(format!("port {port} was taken just now; try again").into())
+    }
+}

@@ -69,7 +69,7 @@ pub(crate) fn documented(route: &str) -> Cow<'_, str> {
     }
 }
 
-fn routed(path: &str) -> String {
+pub(crate) fn routed(path: &str) -> String {
     match split(path) {
         Some((resource, verb)) => format!("{resource}{INNER}{verb}"),
         None => path.to_owned(),

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 
+use crate::auth::Refusal;
 use crate::problem::{Problem, kinds};
 
 /// The request's surroundings with an authenticated caller; without one the answer is 401.
@@ -57,7 +58,7 @@ pub(crate) enum Authentication {
     /// No token was sent.
     Missing,
     /// A token was sent that is not accepted, for this reason.
-    Refused(&'static str),
+    Refused(Refusal),
 }
 
 /// What the edge puts into every request.
@@ -94,15 +95,23 @@ fn surroundings(parts: &Parts) -> Result<&Surroundings, Problem> {
 
 /// 401 unless the caller is known.
 pub(crate) fn authenticated(authentication: &Authentication) -> Result<(), Problem> {
-    let (detail, challenge) = match authentication {
-        Authentication::Known => return Ok(()),
-        Authentication::Missing => ("no access token was sent", "Bearer".to_owned()),
-        Authentication::Refused(reason) => {
-            (*reason, format!("Bearer error=\"invalid_token\", error_description=\"{reason}\""))
-        }
+    match authentication {
+        Authentication::Known => Ok(()),
+        Authentication::Missing => Err(unauthenticated(None)),
+        Authentication::Refused(refusal) => Err((*refusal).into()),
+    }
+}
+
+/// 401 with its challenge: no token was sent, or one that is not accepted for this reason.
+pub(crate) fn unauthenticated(reason: Option<&str>) -> Problem {
+    let challenge = match reason {
+        None => "Bearer".to_owned(),
+        Some(reason) => format!("Bearer error=\"invalid_token\", error_description=\"{reason}\""),
     };
     let challenge = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
-    Err(Problem::of(&kinds::UNAUTHENTICATED).detail(detail).header(WWW_AUTHENTICATE, challenge))
+    Problem::of(&kinds::UNAUTHENTICATED)
+        .detail(reason.unwrap_or("no access token was sent"))
+        .header(WWW_AUTHENTICATE, challenge)
 }
 
 /// 403 unless the caller's token carries this scope.

@@ -5,8 +5,8 @@ use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OriginalUri, Req
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use garde::Validate;
-use http::request::Parts;
 use http::HeaderName;
+use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -122,8 +122,9 @@ pub(crate) fn single_header<'a>(parts: &'a Parts, name: &HeaderName) -> Result<O
 }
 
 pub(crate) fn invalid_header(name: &HeaderName, detail: &str) -> Problem {
-    Problem::of(&kinds::INVALID_HEADER)
-        .detail(format!("{name} {detail}"))
-        .field(format!("/header/{name}"), detail, "invalid")
+    Problem::of(&kinds::INVALID_HEADER).detail(format!("{name} {detail}")).field(
+        format!("/header/{name}"),
+        detail,
+        "invalid",
+    )
 }
-

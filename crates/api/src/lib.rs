@@ -1,18 +1,28 @@
 //! The conventions of the HTTP and WebSocket interface, once for all modules.
 
 pub mod action;
+pub mod app;
+pub mod auth;
 pub mod context;
+mod docs;
+mod edge;
 pub mod etag;
 pub mod extract;
 pub mod page;
+pub mod prefer;
 pub mod problem;
+pub mod readiness;
 pub mod reply;
+pub mod route;
 pub mod socket;
+mod trace;
 
 pub use action::Actions;
+pub use app::{App, AppConfig, AppError, Environment, openapi};
 pub use context::{Anyone, Ctx};
 pub use etag::{IfMatch, IfNoneMatch, etag};
 pub use extract::{IdempotencyKey, Json, Path, Query, RawBody};
 pub use page::{Page, PageRequest, cursor};
+pub use prefer::Prefer;
 pub use problem::{FieldError, Problem, ProblemType};
 pub use reply::Reply;

@@ -132,7 +132,8 @@ pub mod cursor {
 
     /// The key in it, or 400.
     pub fn decode<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
-        let refused = || Problem::of(&kinds::INVALID_CURSOR).field("/query/cursor", "is not of this list", "invalid");
+        let refused =
+            || Problem::of(&kinds::INVALID_CURSOR).field("/query/cursor", "is not of this list", "invalid");
         if text.len() > CURSOR_CHARS_MAX {
             return Err(refused());
         }

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 mod database;
 pub mod kinds;
+pub mod registry;
 
 /// The media type of every error.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -45,6 +46,31 @@ pub struct FieldError {
     pub detail: String,
     /// What is wrong, for a program.
     pub code: String,
+}
+
+/// A problem as it is sent.
+#[derive(Debug, ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it stands for `Problem::to_json` in the document")]
+pub(crate) struct ProblemBody {
+    /// The address of the type's explanation.
+    #[schema(format = "uri-reference", example = "/problems/validation-failed")]
+    r#type: String,
+    /// What is always true of problems of this type.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened this time.
+    detail: Option<String>,
+    /// The path that was asked for.
+    instance: Option<String>,
+    /// The type's stable code.
+    code: String,
+    /// Names the request in our log and in the caller's trace.
+    trace_id: Option<String>,
+    /// One entry for each field that is wrong.
+    errors: Option<Vec<FieldError>>,
 }
 
 /// One occurrence of an error. Cheap to return in a `Result`: one pointer wide.
@@ -161,7 +187,9 @@ impl Problem {
     }
 
     /// Code, detail, field errors and members of its own: what an error frame of a socket carries too.
-    pub(crate) fn into_particulars(self) -> (Cow<'static, str>, Option<String>, Vec<FieldError>, Map<String, Value>) {
+    pub(crate) fn into_particulars(
+        self,
+    ) -> (Cow<'static, str>, Option<String>, Vec<FieldError>, Map<String, Value>) {
         (self.0.code, self.0.detail, self.0.errors, self.0.more)
     }
 
@@ -224,7 +252,12 @@ impl Problem {
 
     /// Renders the answer. The edge calls it again with what only it knows; a router without the edge
     /// (a test) still answers a whole problem.
-    pub(crate) fn render(this: &Arc<Self>, base: &str, instance: Option<&str>, trace_id: Option<&str>) -> Response {
+    pub(crate) fn render(
+        this: &Arc<Self>,
+        base: &str,
+        instance: Option<&str>,
+        trace_id: Option<&str>,
+    ) -> Response {
         let body = this.to_json(base, instance, trace_id).to_string();
         let mut response = (this.0.status, body).into_response();
         *response.headers_mut() = this.0.headers.clone();

@@ -90,7 +90,9 @@ impl IntoResponse for Reply {
             if let Some(problem) = problem {
                 let headers = self.headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
                 let keep = headers.filter(|(name, _)| *name != CONTENT_TYPE);
-                return keep.fold(problem, |problem, (name, value)| problem.header(name, value)).into_response();
+                return keep
+                    .fold(problem, |problem, (name, value)| problem.header(name, value))
+                    .into_response();
             }
         }
         let mut response = Response::new(self.body.into());

@@ -34,7 +34,8 @@ pub fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), 
 pub async fn read(request: Request) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
     let bytes_max = parts.extensions.get::<BodyLimit>().map_or(BODY_BYTES_MAX, |limit| limit.0);
-    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
     }
@@ -113,7 +114,7 @@ pub fn push_token(pointer: &mut String, token: &str) {
 }
 
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_large)
 }
 
 fn too_large(bytes_max: usize) -> Problem {

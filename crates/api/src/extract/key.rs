@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::FromRequestParts;
 use aws_lc_rs::digest::{Context as Digest, SHA256};
+use axum::extract::FromRequestParts;
 use http::HeaderName;
 use http::request::Parts;
 
@@ -58,7 +58,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         };
         // The IETF draft writes the key as a quoted string, most clients write it bare: the same key.
         let bare = sent.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(sent);
-        if bare.is_empty() || bare.len() > KEY_CHARS_MAX || bare.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        if bare.is_empty() || bare.len() > KEY_CHARS_MAX || bare.bytes().any(|byte| !byte.is_ascii_graphic())
+        {
             return Err(invalid_header(&IDEMPOTENCY_KEY, "must have 1 to 255 visible ASCII characters"));
         }
         let key = bare.into();

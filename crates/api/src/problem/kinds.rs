@@ -205,6 +205,13 @@ pub const OUTCOME_UNKNOWN: ProblemType = kind(
      with the same `Idempotency-Key` or the same version: it takes effect once.",
 );
 /// 503
+pub const NOT_READY: ProblemType = kind(
+    503,
+    "not-ready",
+    "This process takes no requests",
+    "It is starting or shutting down. Another one takes them.",
+);
+/// 503
 pub const PROJECTION_BEHIND: ProblemType = kind(
     503,
     "projection-behind",
@@ -249,6 +256,7 @@ pub const PROBLEMS: &[&ProblemType] = &[
     &UNAVAILABLE,
     &OVERLOADED,
     &OUTCOME_UNKNOWN,
+    &NOT_READY,
     &PROJECTION_BEHIND,
     &TIMEOUT,
 ];

@@ -1,0 +1,149 @@
+//! The HTTP interface put together: every module's routes, the conventions' own, and the layers around them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
+use common::context::Clock;
+use http::HeaderValue;
+use serde_json::Value;
+use tower::util::MapRequest;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::action::Verbs;
+use crate::auth::{self, Verifier};
+use crate::docs;
+use crate::edge::{self, Edge};
+use crate::problem::ProblemType;
+use crate::problem::registry::{DuplicateCode, Registry};
+use crate::readiness::Readiness;
+use crate::route::{InvalidDocument, Operations};
+use crate::socket::Sockets;
+
+/// The deadline of an operation that documents no `x-deadline-ms`.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Where the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Environment {
+    /// Cookies need TLS, and there is no development issuer.
+    Production,
+    /// A laptop or a test.
+    #[default]
+    Development,
+}
+
+/// What the operator decides about the HTTP interface.
+#[derive(Debug, Clone)]
+pub struct AppConfig {
+    /// `https://api.example.org`, for `type` URIs and links that leave the service; empty for relative ones.
+    pub public_base: String,
+    /// Where the service runs.
+    pub environment: Environment,
+    /// Origins of web pages that may call, such as `https://app.example.org`.
+    pub cors_origins: Vec<HeaderValue>,
+    /// The deadline of an operation that documents none of its own.
+    pub deadline_default: Duration,
+}
+
+impl Default for AppConfig {
+    fn default() -> Self {
+        Self {
+            public_base: String::new(),
+            environment: Environment::default(),
+            cors_origins: Vec::new(),
+            deadline_default: DEADLINE_DEFAULT,
+        }
+    }
+}
+
+/// What the interface is made of.
+pub struct App {
+    /// What the operator decides.
+    pub config: AppConfig,
+    /// The clock of the program.
+    pub clock: Clock,
+    /// Who may call.
+    pub verifier: Verifier,
+    /// Whether requests are welcome.
+    pub readiness: Readiness,
+    /// What all sockets share.
+    pub sockets: Sockets,
+    /// Every module's problem types.
+    pub problems: Vec<&'static [&'static ProblemType]>,
+    /// The document of sockets and event streams.
+    pub asyncapi: Value,
+}
+
+/// Why the parts don't make an interface. A mistake in the program, found at its start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An operation doesn't say what applies to it.
+    #[error(transparent)]
+    Document(#[from] InvalidDocument),
+    /// Two problem types have one code.
+    #[error(transparent)]
+    Problems(#[from] DuplicateCode),
+}
+
+impl App {
+    /// The router to serve. `modules` are the routers of the modules and of `api::operation`.
+    pub fn router(self, modules: Vec<OpenApiRouter>) -> Result<Router, AppError> {
+        let problems = registry(&self.problems)?;
+        let (routers, documents): (Vec<_>, Vec<_>) =
+            own().into_iter().chain(modules).map(OpenApiRouter::split_for_parts).unzip();
+        let document = docs::complete(documents, &problems)?;
+        let verbs = Verbs::of(&document);
+        let edge = Arc::new(Edge {
+            public_base: self.config.public_base,
+            secure: self.config.environment == Environment::Production,
+            deadline_default: self.config.deadline_default,
+            clock: self.clock,
+            verifier: self.verifier.clone(),
+            readiness: self.readiness.clone(),
+            operations: Operations::of(&document)?,
+        });
+
+        let mut router = routers
+            .into_iter()
+            .fold(Router::new(), Router::merge)
+            .merge(docs::router(&docs::to_json(&document), &self.asyncapi))
+            .merge(problems.router())
+            .merge(self.readiness.router());
+        if let Some(issuer) = self.verifier.dev_issuer() {
+            router = router.merge(issuer.clone().router());
+        }
+        // The last layer is the outermost.
+        let router = router
+            .layer(Extension(self.sockets))
+            .layer(from_fn(edge::gate))
+            .layer(CatchPanicLayer::custom(edge::panicked))
+            .layer(from_fn_with_state(edge, edge::edge))
+            .layer(edge::cors(self.config.cors_origins));
+        Ok(Router::new().fallback_service(MapRequest::new(router, move |request| verbs.rewrite(request))))
+    }
+}
+
+/// The OpenAPI document as it is served, for `weir openapi`: needs no database.
+pub fn openapi(
+    modules: Vec<OpenApi>,
+    problems: &[&'static [&'static ProblemType]],
+) -> Result<Value, AppError> {
+    let documents = own().into_iter().map(OpenApiRouter::into_openapi).chain(modules).collect();
+    let document = docs::complete(documents, &registry(problems)?)?;
+    Operations::of(&document)?;
+    Ok(docs::to_json(&document))
+}
+
+/// The conventions' own operations.
+fn own() -> Vec<OpenApiRouter> {
+    vec![auth::me_router()]
+}
+
+fn registry(modules: &[&'static [&'static ProblemType]]) -> Result<Registry, DuplicateCode> {
+    let own: [&[&'static ProblemType]; 1] = [crate::socket::problems::PROBLEMS];
+    Registry::of(&own.iter().chain(modules).copied().collect::<Vec<_>>())
+}

@@ -1,0 +1,194 @@
+//! What the OpenAPI document says of each operation, as the edge enforces it: who may call (`x-scope`), how long
+//! it may take (`x-deadline-ms`), how much it reads (`x-body-bytes-max`), how important it is (`x-priority`) and
+//! which query parameters there are. So the document can't promise what isn't kept.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::context::Priority;
+use http::Method;
+use serde_json::Value;
+use utoipa::openapi::path::{Operation as Documented, ParameterIn, PathItem};
+use utoipa::openapi::{OpenApi, RefOr};
+
+use crate::action::routed;
+use crate::extract::body::BODY_BYTES_MAX;
+use crate::problem::{Problem, kinds};
+
+/// `x-scope` of an operation that needs no token.
+pub const PUBLIC: &str = "public";
+/// `x-scope` of an operation that any token allows.
+pub const ANY: &str = "any";
+
+/// Who may call an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever has a valid token.
+    AnyCaller,
+    /// Whoever's token carries this scope.
+    Scope(String),
+}
+
+/// What holds for one operation.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) access: Access,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) priority: Priority,
+    query: HashSet<String>,
+}
+
+/// Why the documents of the modules don't make a service.
+#[derive(Debug, thiserror::Error)]
+#[error("the operations don't say what applies to them: {}", .0.join("; "))]
+pub struct InvalidDocument(pub(crate) Vec<String>);
+
+/// All documented operations by the path that axum routes and the method.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operations(HashMap<String, Vec<(Method, Arc<Operation>)>>);
+
+impl Operations {
+    pub(crate) fn of(document: &OpenApi) -> Result<Self, InvalidDocument> {
+        let mut operations = HashMap::new();
+        let mut mistakes = Vec::new();
+        for (path, item) in &document.paths.paths {
+            let mut methods = Vec::new();
+            for (method, documented) in of_item(item) {
+                match Operation::of(documented) {
+                    Ok(operation) => methods.push((method, Arc::new(operation))),
+                    Err(mistake) => mistakes.push(format!("{method} {path}: {mistake}")),
+                }
+            }
+            operations.insert(routed(path), methods);
+        }
+        if mistakes.is_empty() { Ok(Self(operations)) } else { Err(InvalidDocument(mistakes)) }
+    }
+
+    /// The operation of a matched route; a `HEAD` is its `GET`.
+    pub(crate) fn find(&self, matched: &str, method: &Method) -> Option<&Arc<Operation>> {
+        let methods = self.0.get(matched)?;
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        methods.iter().find(|(known, _)| known == method).map(|(_, operation)| operation)
+    }
+}
+
+/// The operations of a path with their methods.
+pub(crate) fn of_item(item: &PathItem) -> impl Iterator<Item = (Method, &Documented)> {
+    [
+        (Method::GET, &item.get),
+        (Method::PUT, &item.put),
+        (Method::POST, &item.post),
+        (Method::DELETE, &item.delete),
+        (Method::PATCH, &item.patch),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+/// An `x-…` of an operation.
+pub(crate) fn extension<'a>(documented: &'a Documented, name: &str) -> Option<&'a Value> {
+    documented.extensions.as_ref()?.get(name)
+}
+
+impl Operation {
+    fn of(documented: &Documented) -> Result<Self, String> {
+        let text = |name: &str| match extension(documented, name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(format!("{name} is not a text")),
+        };
+        let number = |name: &str| match extension(documented, name) {
+            None => Ok(None),
+            Some(value) => value.as_u64().map(Some).ok_or_else(|| format!("{name} is not a whole number")),
+        };
+        let id = documented.operation_id.clone().ok_or("has no operation id")?;
+        let access = match text("x-scope")?.ok_or("has no x-scope")? {
+            PUBLIC => Access::Public,
+            ANY => Access::AnyCaller,
+            scope => Access::Scope(scope.to_owned()),
+        };
+        let priority = match text("x-priority")? {
+            None | Some("normal") => Priority::Normal,
+            Some("critical") => Priority::Critical,
+            Some("background") => Priority::Background,
+            Some(other) => return Err(format!("there is no x-priority {other}")),
+        };
+        let bytes = number("x-body-bytes-max")?.map_or(Ok(BODY_BYTES_MAX), usize::try_from);
+        let parameters = documented.parameters.iter().flatten();
+        Ok(Self {
+            id,
+            access,
+            deadline: number("x-deadline-ms")?.map(Duration::from_millis),
+            body_bytes_max: bytes.map_err(|error| error.to_string())?,
+            priority,
+            query: parameters
+                .filter_map(|parameter| match parameter {
+                    RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(it.name.clone()),
+                    RefOr::T(_) | RefOr::Ref(_) => None,
+                })
+                .collect(),
+        })
+    }
+
+    /// 400 for a query parameter that the operation doesn't have, so that a misspelt filter never returns all.
+    pub(crate) fn check_query(&self, query: &str) -> Result<(), Problem> {
+        let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next());
+        let problem = names.flatten().filter(|name| !self.query.contains(*name)).fold(
+            None,
+            |problem: Option<Problem>, name| {
+                let problem = problem.unwrap_or_else(|| Problem::of(&kinds::INVALID_PARAMETER));
+                Some(problem.field(
+                    format!("/query/{name}"),
+                    "there is no such parameter",
+                    "unknown-parameter",
+                ))
+            },
+        );
+        problem.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(operation: Value) -> OpenApi {
+        let document = json!({
+            "openapi": "3.1.0", "info": {"title": "t", "version": "1"},
+            "paths": {"/v1/orders/{id}:cancel": {"post": operation}},
+        });
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn what_the_document_says_is_what_holds() {
+        let operations = Operations::of(&document(json!({
+            "operationId": "cancel_order", "responses": {}, "x-scope": "trading:write",
+            "x-deadline-ms": 500, "x-priority": "critical",
+            "parameters": [{"name": "dry", "in": "query", "required": false}, {"name": "id", "in": "path", "required": true}],
+        })))
+        .unwrap();
+        let operation = operations.find("/v1/orders/{id}/~cancel", &Method::POST).unwrap();
+        assert_eq!(operation.access, Access::Scope("trading:write".into()));
+        assert_eq!(operation.deadline, Some(Duration::from_millis(500)));
+        assert_eq!(operation.priority, Priority::Critical);
+        assert!(operation.check_query("dry=1").is_ok());
+        let problem = operation.check_query("dry=1&dyr=2&id=3").unwrap_err();
+        let pointers: Vec<_> = problem.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/query/dyr", "/query/id"]);
+    }
+
+    #[test]
+    fn an_operation_without_a_scope_is_no_operation() {
+        let error =
+            Operations::of(&document(json!({"operationId": "cancel_order", "responses": {}}))).unwrap_err();
+        assert!(error.to_string().contains("POST /v1/orders/{id}:cancel: has no x-scope"), "{error}");
+    }
+}

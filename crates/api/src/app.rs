@@ -26,6 +26,10 @@ use crate::socket::Sockets;
 /// The deadline of an operation that documents no `x-deadline-ms`.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
 
+/// How long past the deadline an answer is waited for: a COMMIT that was sent is not cut off, and "the outcome is not
+/// known" is a better answer than none.
+pub const DEADLINE_GRACE: Duration = Duration::from_millis(2_500);
+
 /// Where the service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Environment {
@@ -47,6 +51,8 @@ pub struct AppConfig {
     pub cors_origins: Vec<HeaderValue>,
     /// The deadline of an operation that documents none of its own.
     pub deadline_default: Duration,
+    /// How long past it an answer is waited for.
+    pub deadline_grace: Duration,
 }
 
 impl Default for AppConfig {
@@ -56,6 +62,7 @@ impl Default for AppConfig {
             environment: Environment::default(),
             cors_origins: Vec::new(),
             deadline_default: DEADLINE_DEFAULT,
+            deadline_grace: DEADLINE_GRACE,
         }
     }
 }
@@ -101,6 +108,7 @@ impl App {
             public_base: self.config.public_base,
             secure: self.config.environment == Environment::Production,
             deadline_default: self.config.deadline_default,
+            deadline_grace: self.config.deadline_grace,
             clock: self.clock,
             verifier: self.verifier.clone(),
             readiness: self.readiness.clone(),
@@ -147,3 +155,6 @@ fn registry(modules: &[&'static [&'static ProblemType]]) -> Result<Registry, Dup
     let own: [&[&'static ProblemType]; 1] = [crate::socket::problems::PROBLEMS];
     Registry::of(&own.iter().chain(modules).copied().collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ mod dev_issuer;
 mod jwks;
 mod me;
 
-pub use dev_issuer::{DevIssuer, DevIssuerError};
+pub use dev_issuer::{DevIssuer, DevIssuerError, IssuedToken, TokenRequest};
 pub(crate) use me::router as me_router;
 
 use claims::{Claims, Expected};

@@ -3,7 +3,7 @@
 //! (access and parameters, as the operation's documentation says).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::middleware::Next;
@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use common::context::{Caller, Clock, Context, ContextParts, Priority};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, Method};
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::action::documented;
@@ -34,15 +35,12 @@ pub(crate) use headers::cors;
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// All headers together.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
-/// How long past the deadline an answer is waited for: a COMMIT that was sent is not cut off, and "the outcome is not
-/// known" is a better answer than none.
-const DEADLINE_GRACE: Duration = Duration::from_millis(2_500);
-
 /// What the edge knows.
 pub(crate) struct Edge {
     pub(crate) public_base: String,
     pub(crate) secure: bool,
     pub(crate) deadline_default: Duration,
+    pub(crate) deadline_grace: Duration,
     pub(crate) clock: Clock,
     pub(crate) verifier: Verifier,
     pub(crate) readiness: Readiness,
@@ -74,9 +72,9 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
                 request.extensions_mut().insert(operation.clone());
                 request.extensions_mut().insert(BodyLimit(operation.body_bytes_max));
             }
-            let give_up_at = context.deadline() + DEADLINE_GRACE;
+            let give_up_at = context.deadline() + edge.deadline_grace;
             let answer = next.run(request).instrument(log::span(&seen));
-            let response = match tokio::time::timeout_at(give_up_at, answer).await {
+            let response = match timeout_at(give_up_at, answer).await {
                 Ok(response) => response,
                 Err(_) => Problem::of(&kinds::TIMEOUT).into_response(),
             };
@@ -147,7 +145,7 @@ impl Edge {
         let (authentication, caller) = self.caller(headers).await;
         let context = Context::from(ContextParts {
             caller,
-            deadline: tokio::time::Instant::from_std(seen.started) + deadline,
+            deadline: seen.started + deadline,
             priority: seen.operation.as_ref().map_or(Priority::Normal, |it| it.priority),
             token,
             wait: Prefer::of(headers).wait.unwrap_or_default(),

@@ -85,8 +85,7 @@ impl IntoParams for PageRequest {
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// What the next page is asked for with; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What the next page is asked for with; null on the last one.
     pub next_cursor: Option<String>,
 }
 

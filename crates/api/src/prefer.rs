@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The longest wait that is granted.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -47,11 +46,6 @@ impl Prefer {
         }
         prefer
     }
-}
-
-/// `Preference-Applied: handling=lenient`, for the answer to a change that was merged.
-pub fn lenient_applied() -> (HeaderName, HeaderValue) {
-    (PREFERENCE_APPLIED, HeaderValue::from_static("handling=lenient"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Prefer {

@@ -11,6 +11,8 @@ use crate::problem::Problem;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
 /// Status, headers and body.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -65,6 +67,11 @@ impl Reply {
     /// Adds the `ETag` of this version.
     pub fn etag(self, version: i64) -> Self {
         self.header(ETAG, etag(version))
+    }
+
+    /// Adds `Preference-Applied: handling=lenient`: the change was merged with another.
+    pub fn preference_applied(self) -> Self {
+        self.header(PREFERENCE_APPLIED, HeaderValue::from_static("handling=lenient"))
     }
 
     /// Adds `Location`; a path of our own, so characters that a header can't carry never stand in it.

@@ -95,7 +95,8 @@ pub fn validate<T: Validate<Context = ()>>(value: &T) -> Result<(), Problem> {
 /// `lines[0].amount` as `/lines/0/amount`.
 fn pointer_of(path: &garde::Path) -> String {
     let mut pointer = String::new();
-    for (_, part) in path.__iter().rev() {
+    // A wrapper such as `Option` adds a part without a name.
+    for (_, part) in path.__iter().rev().filter(|(_, part)| !part.is_empty()) {
         push_token(&mut pointer, part);
     }
     pointer
@@ -129,12 +130,15 @@ fn malformed(error: &serde_json::Error) -> Problem {
 
 fn wrong_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let mut pointer = String::new();
+    let mut last = None;
     for segment in error.path() {
-        match segment {
-            serde_path_to_error::Segment::Seq { index } => push_token(&mut pointer, &index.to_string()),
-            serde_path_to_error::Segment::Map { key } => push_token(&mut pointer, key),
-            serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => {}
-        }
+        let token = match segment {
+            serde_path_to_error::Segment::Seq { index } => index.to_string(),
+            serde_path_to_error::Segment::Map { key } => key.clone(),
+            serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => continue,
+        };
+        push_token(&mut pointer, &token);
+        last = Some(token);
     }
     let error = error.into_inner();
     if error.classify() != Category::Data {
@@ -145,11 +149,11 @@ fn wrong_json(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     if let Some(name) = quoted(&message, "missing field `") {
         push_token(&mut pointer, name);
     }
-    if let Some(name) = quoted(&message, "unknown field `") {
-        let known = pointer.rsplit('/').next().unwrap_or_default();
-        if known != name {
-            push_token(&mut pointer, name);
-        }
+    // Where the place ends at the object, the field itself is still to be named.
+    if let Some(name) = quoted(&message, "unknown field `")
+        && last.as_deref() != Some(name)
+    {
+        push_token(&mut pointer, name);
     }
     Problem::of(&kinds::VALIDATION_FAILED).field(pointer, detail, code)
 }

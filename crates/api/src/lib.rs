@@ -8,6 +8,7 @@ mod docs;
 mod edge;
 pub mod etag;
 pub mod extract;
+pub mod freshness;
 pub mod idempotency;
 pub mod merge_patch;
 pub mod page;

@@ -1,9 +1,11 @@
 //! What can go wrong between a call and the database, as far as a caller can act on it.
 
+use std::sync::Arc;
+
 use tokio_postgres::error::SqlState;
 
-/// A failed read or transaction.
-#[derive(Debug, thiserror::Error)]
+/// A failed read or transaction. Cheap to clone: a failed load is shared by all who waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum DbError {
     /// No connection came free before the deadline. Nothing was done.
     #[error("no database connection came free in time")]
@@ -13,7 +15,7 @@ pub enum DbError {
     Timeout,
     /// No connection could be made or it broke before COMMIT. Nothing was committed.
     #[error("the database is not reachable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Source),
     /// COMMIT was asked for after a statement of the transaction had failed. It was rolled back.
     #[error("a statement of this transaction failed, so it was rolled back")]
     Doomed,
@@ -27,7 +29,7 @@ pub enum DbError {
         statement: &'static str,
         /// Why.
         #[source]
-        source: tokio_postgres::Error,
+        source: Arc<tokio_postgres::Error>,
     },
     /// A row does not have the shape that the program expects.
     #[error("a row of {statement} could not be read")]
@@ -36,27 +38,39 @@ pub enum DbError {
         statement: &'static str,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Source,
     },
 }
 
+/// What an error came from.
+pub type Source = Arc<dyn std::error::Error + Send + Sync>;
+
 impl DbError {
-    pub(super) fn of(statement: &'static str, source: tokio_postgres::Error) -> Self {
+    pub(crate) fn of(statement: &'static str, source: tokio_postgres::Error) -> Self {
         let Some(code) = source.code() else {
             // Without a code the server said nothing: a value that could not be encoded, or the connection broke.
             return if source.is_closed() || is_io(&source) {
-                Self::Unavailable(source.into())
+                Self::unavailable(source)
             } else {
-                Self::Sql { statement, source }
+                Self::Sql { statement, source: Arc::new(source) }
             };
         };
         if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE {
             Self::Timeout
         } else if is_connection_trouble(code) {
-            Self::Unavailable(source.into())
+            Self::unavailable(source)
         } else {
-            Self::Sql { statement, source }
+            Self::Sql { statement, source: Arc::new(source) }
         }
+    }
+
+    pub(crate) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(source.into().into())
+    }
+
+    /// A row of this statement that is not as it must be.
+    pub fn row(statement: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Row { statement, source: source.into().into() }
     }
 
     /// The SQLSTATE, where the database gave one.

@@ -134,7 +134,7 @@ impl Db {
     async fn identify(&self, ctx: &Context) -> Result<(), OpenError> {
         let statement = own::IDENTIFY.0.name;
         let row = self.read_opt(ctx, Freshness::Strong, &own::IDENTIFY, &[]).await?;
-        let row = row.ok_or_else(|| DbError::Row { statement, source: "no row".into() })?;
+        let row = row.ok_or_else(|| DbError::row(statement, "no row"))?;
         let set: i64 = row.get(0);
         if !row.get::<_, bool>(1) {
             return Err(OpenError::NotDurable);

@@ -81,7 +81,7 @@ impl Pool {
         let object = match timeout_at(ctx.deadline(), self.pool.get()).await {
             Ok(Ok(object)) => object,
             Ok(Err(PoolError::Backend(e))) => return Err(DbError::of("connect", e)),
-            Ok(Err(e)) => return Err(DbError::Unavailable(e.into())),
+            Ok(Err(e)) => return Err(DbError::unavailable(e)),
             Err(_) => return Err(DbError::Busy),
         };
         metrics::histogram!("weir_pool_wait_seconds", "pool" => self.name.clone())

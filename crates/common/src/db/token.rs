@@ -74,6 +74,11 @@ impl Token {
         self.streams.push((stream, seq));
     }
 
+    /// The positions alone: for one of many whose changes were committed together.
+    pub fn without_streams(&self) -> Self {
+        Self { positions: self.positions.clone(), streams: Vec::new() }
+    }
+
     /// From here on both must be seen.
     pub fn merge(&mut self, other: &Token) {
         for position in &other.positions {

@@ -172,8 +172,8 @@ impl Db {
             Ok(Position { set: self.set(), timeline: timeline as u32, lsn: lsn.into() })
         };
         let statement = LOG_POSITION.0.name;
-        let row = rows.first().ok_or_else(|| DbError::Row { statement, source: "no row".into() })?;
-        read(row).map_err(|e| DbError::Row { statement, source: e.into() })
+        let row = rows.first().ok_or_else(|| DbError::row(statement, "no row"))?;
+        read(row).map_err(|e| DbError::row(statement, e))
     }
 
     fn committed(&self, ctx: &Context, position: Position, events: Vec<Arc<Event>>) {
@@ -218,10 +218,8 @@ impl Tx<'_> {
         statement: &impl AnyStatement,
         params: SqlParams<'_>,
     ) -> Result<Row, DbError> {
-        self.row_opt(statement, params).await?.ok_or_else(|| DbError::Row {
-            statement: statement.statement().name,
-            source: "a row was expected and none came".into(),
-        })
+        let row = self.row_opt(statement, params).await?;
+        row.ok_or_else(|| DbError::row(statement.statement().name, "a row was expected and none came"))
     }
 
     /// Runs a statement for its effect.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, OriginalUri, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::context::{Caller, Clock, Context, ContextParts, Priority};
@@ -17,7 +17,7 @@ use tracing::Instrument;
 use crate::action::documented;
 use crate::auth::{Refusal, Verifier};
 use crate::context::{ANONYMOUS, Authentication, Surroundings, authenticated, require};
-use crate::extract::body::BodyLimit;
+use crate::extract::body::{BODY_BYTES_MAX, BodyLimit};
 use crate::prefer::Prefer;
 use crate::problem::{Problem, kinds};
 use crate::readiness::Readiness;
@@ -68,9 +68,12 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
         Ok(surroundings) => {
             let context = surroundings.context.clone();
             request.extensions_mut().insert(surroundings);
+            let bytes_max = seen.operation.as_ref().map_or(BODY_BYTES_MAX, |it| it.body_bytes_max);
+            request.extensions_mut().insert(BodyLimit(bytes_max));
+            // The same for axum's own extractors, such as `Multipart`.
+            DefaultBodyLimit::max(bytes_max).apply(&mut request);
             if let Some(operation) = &seen.operation {
                 request.extensions_mut().insert(operation.clone());
-                request.extensions_mut().insert(BodyLimit(operation.body_bytes_max));
             }
             let give_up_at = context.deadline() + edge.deadline_grace;
             let answer = next.run(request).instrument(log::span(&seen));

@@ -103,6 +103,16 @@ impl<T> Page<T> {
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(f).collect(), next_cursor: self.next_cursor }
     }
+
+    /// The answer for a body that says more than the page does, and still has its `Link`.
+    pub fn within<B: Serialize>(self, body: impl FnOnce(Self) -> B) -> Response {
+        let next_cursor = self.next_cursor.clone();
+        let mut response = Reply::ok(&body(self)).into_response();
+        if let Some(cursor) = next_cursor {
+            response.extensions_mut().insert(NextCursor(cursor));
+        }
+        response
+    }
 }
 
 /// Tells the edge to add `Link: <…>; rel="next"`, for only it knows the whole address.
@@ -111,11 +121,7 @@ pub(crate) struct NextCursor(pub(crate) String);
 
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
-        let mut response = Reply::ok(&self).into_response();
-        if let Some(cursor) = self.next_cursor {
-            response.extensions_mut().insert(NextCursor(cursor));
-        }
-        response
+        self.within(|page| page)
     }
 }
 

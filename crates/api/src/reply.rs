@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -67,6 +67,12 @@ impl Reply {
     /// Adds the `ETag` of this version.
     pub fn etag(self, version: i64) -> Self {
         self.header(ETAG, etag(version))
+    }
+
+    /// Lets everybody keep it for a while: `Cache-Control: public, max-age=…`. For what is the same for all callers.
+    pub fn public(self, max_age_s: u32) -> Self {
+        let value = HeaderValue::try_from(format!("public, max-age={max_age_s}"));
+        self.header(CACHE_CONTROL, value.expect("digits are visible ASCII"))
     }
 
     /// Adds `Preference-Applied: handling=lenient`: the change was merged with another.

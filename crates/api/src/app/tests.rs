@@ -112,13 +112,9 @@ fn client() -> Client {
     let issuer = DevIssuer::new(Environment::Development, None, clock.clone()).unwrap();
     let auth = AuthConfig { issuer: String::new(), audience: String::new(), jwks_url: None };
     let verifier = Verifier::new(&auth, Some(issuer.clone()), clock.clone());
-    let authenticating = verifier.clone();
     let sockets = Sockets::new(
-        Arc::new(move |token| {
-            let verifier = authenticating.clone();
-            Box::pin(async move { verifier.authenticate(&token).await })
-        }),
-        Arc::new(|_, _, _| Ok(())),
+        verifier.clone(),
+        Limits::new("").unwrap(),
         SocketOptions::default(),
         CancellationToken::new(),
         TaskTracker::new(),

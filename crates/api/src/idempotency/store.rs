@@ -82,7 +82,7 @@ fn stored(row: &Row) -> Result<Stored, DbError> {
 }
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DbError {
-    DbError::Row { statement: FIND_ANSWER.statement().name, source: error.into() }
+    DbError::row(FIND_ANSWER.statement().name, error)
 }
 
 pub(super) async fn insert(

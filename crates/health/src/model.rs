@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod ids;
+pub mod person;
 pub mod ranges;
 pub mod raw;
 pub mod receipt;

@@ -46,7 +46,8 @@ fn read_parts(
     horizon: &Horizon,
     item: &mut Item,
 ) -> Result<Vec<crate::model::sample::Reading>, Vec<Reason>> {
-    let point = raw::fields(sent).ok_or_else(|| vec![Reason::new("", "malformed", "a data point is a JSON object")])?;
+    let point = raw::fields(sent)
+        .ok_or_else(|| vec![Reason::new("", "malformed", "a data point is a JSON object")])?;
     let mut reasons = Vec::new();
     let header = object(&point, "header", "", &mut reasons);
     let body = object(&point, "body", "", &mut reasons);
@@ -64,10 +65,14 @@ fn read_parts(
         return Err(reasons);
     }
     let extra = body::extra(schema, point["header"], &body);
-    Ok(read.readings.into_iter().map(|mut reading| {
-        reading.extra = Some(extra.clone());
-        reading
-    }).collect())
+    Ok(read
+        .readings
+        .into_iter()
+        .map(|mut reading| {
+            reading.extra = Some(extra.clone());
+            reading
+        })
+        .collect())
 }
 
 /// A required object within another one.
@@ -110,7 +115,11 @@ fn check_provenance(header: &Fields<'_>, reasons: &mut Vec<Reason>) {
     match raw::fields(sent) {
         Some(provenance) => {
             if provenance.get("source_name").and_then(|sent| raw::string(sent)).is_none() {
-                reasons.push(Reason::new(format!("{at}/source_name"), "invalid-header", "the source's name is needed"));
+                reasons.push(Reason::new(
+                    format!("{at}/source_name"),
+                    "invalid-header",
+                    "the source's name is needed",
+                ));
             }
             check_modality(&provenance, at, reasons);
         }
@@ -137,8 +146,13 @@ fn read_schema(header: &Fields<'_>, reasons: &mut Vec<Reason>) -> Option<&'stati
         }
     };
     let part = |name: &str| id.get(name).and_then(|sent| raw::string(sent));
-    let (Some(namespace), Some(name), Some(version)) = (part("namespace"), part("name"), part("version")) else {
-        reasons.push(Reason::new(at, "invalid-header", "namespace, name and version are needed, each a text"));
+    let (Some(namespace), Some(name), Some(version)) = (part("namespace"), part("name"), part("version"))
+    else {
+        reasons.push(Reason::new(
+            at,
+            "invalid-header",
+            "namespace, name and version are needed, each a text",
+        ));
         return None;
     };
     let schema = Schema::find(&namespace, &name, &version);

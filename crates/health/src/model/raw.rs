@@ -48,19 +48,20 @@ pub fn is_storable(raw: &RawValue) -> bool {
         return true;
     }
     match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) => !text.contains("\\u0000") || !holds_nul(&value),
+        Ok(value) => !text.contains("\\u0000") || is_storable_value(&value),
         Err(_) => false,
     }
 }
 
-fn holds_nul(value: &serde_json::Value) -> bool {
+/// Whether no text in it holds a NUL.
+pub fn is_storable_value(value: &serde_json::Value) -> bool {
     match value {
-        serde_json::Value::String(text) => text.contains('\0'),
-        serde_json::Value::Array(items) => items.iter().any(holds_nul),
+        serde_json::Value::String(text) => !text.contains('\0'),
+        serde_json::Value::Array(items) => items.iter().all(is_storable_value),
         serde_json::Value::Object(map) => {
-            map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value))
+            map.iter().all(|(key, value)| !key.contains('\0') && is_storable_value(value))
         }
-        _ => false,
+        _ => true,
     }
 }
 

@@ -27,7 +27,13 @@ pub struct Body {
 }
 
 /// Checks a body and reads it. Wrong values are noted before what is missing.
-pub fn read(schema: &Schema, body: &Fields<'_>, zone: Tz, horizon: &Horizon, reasons: &mut Vec<Reason>) -> Body {
+pub fn read(
+    schema: &Schema,
+    body: &Fields<'_>,
+    zone: Tz,
+    horizon: &Horizon,
+    reasons: &mut Vec<Reason>,
+) -> Body {
     let before = reasons.len();
     let statistic = read_texts(schema, body, reasons);
     let measured = read_measure(&schema.measure, body, reasons);
@@ -43,9 +49,11 @@ pub fn read(schema: &Schema, body: &Fields<'_>, zone: Tz, horizon: &Horizon, rea
         extra: None,
     });
     // What is wrong tells more than what is not there.
-    reasons[before..].sort_by_key(|reason| matches!(reason.code.as_str(), "missing-property" | "missing-time"));
+    reasons[before..]
+        .sort_by_key(|reason| matches!(reason.code.as_str(), "missing-property" | "missing-time"));
     let known = |name: &str| {
-        [schema.measure.property, TIME_FRAME].contains(&name) || schema.texts.iter().any(|(text, _)| *text == name)
+        [schema.measure.property, TIME_FRAME].contains(&name)
+            || schema.texts.iter().any(|(text, _)| *text == name)
     };
     Body {
         readings: readings.into_iter().collect(),
@@ -57,8 +65,11 @@ pub fn read(schema: &Schema, body: &Fields<'_>, zone: Tz, horizon: &Horizon, rea
 /// What a sample keeps beside its value: the header as it was sent, and what the body says besides.
 pub fn extra(schema: &Schema, header: &RawValue, body: &Fields<'_>) -> String {
     let taken = [schema.measure.property, TIME_FRAME, STATISTIC];
-    let rest: Fields<'_> =
-        body.iter().filter(|(name, _)| !taken.contains(&name.as_str())).map(|(k, v)| (k.clone(), *v)).collect();
+    let rest: Fields<'_> = body
+        .iter()
+        .filter(|(name, _)| !taken.contains(&name.as_str()))
+        .map(|(k, v)| (k.clone(), *v))
+        .collect();
     let rest = serde_json::to_string(&rest).expect("names and raw JSON always serialize");
     format!(r#"{{"header":{},"body":{rest}}}"#, header.get())
 }
@@ -121,7 +132,12 @@ fn read_measure(
     Some((metric, Given { value, text: sent.get().to_owned(), unit }))
 }
 
-fn property<'a>(fields: &Fields<'a>, name: &str, at: &str, reasons: &mut Vec<Reason>) -> Option<&'a RawValue> {
+fn property<'a>(
+    fields: &Fields<'a>,
+    name: &str,
+    at: &str,
+    reasons: &mut Vec<Reason>,
+) -> Option<&'a RawValue> {
     let sent = fields.get(name).copied();
     if sent.is_none() {
         reasons.push(Reason::new(format!("{at}/{name}"), "missing-property", format!("{name} is required")));
@@ -139,7 +155,9 @@ fn read_frame(
     let at = format!("/body/{TIME_FRAME}");
     let Some(sent) = body.get(TIME_FRAME) else {
         let reason = match schema.needs_time {
-            true => Reason::new(at, "missing-property", format!("{TIME_FRAME} is required by {}", schema.id())),
+            true => {
+                Reason::new(at, "missing-property", format!("{TIME_FRAME} is required by {}", schema.id()))
+            }
             false => Reason::new(at, "missing-time", "it does not say when it was measured"),
         };
         reasons.push(reason);

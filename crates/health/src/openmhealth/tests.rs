@@ -40,7 +40,10 @@ fn a_heart_rate_comes_in_the_catalogues_unit_with_the_given_one_beside() {
     assert_eq!(reading.given_unit, "beats/min");
     assert_eq!(reading.start, parse_instant("2026-02-05T15:25:00Z").unwrap());
     let extra: serde_json::Value = serde_json::from_str(&reading.extra.unwrap()).unwrap();
-    assert_eq!(extra["body"], serde_json::json!({"temporal_relationship_to_sleep": "on waking", "watch": "left"}));
+    assert_eq!(
+        extra["body"],
+        serde_json::json!({"temporal_relationship_to_sleep": "on waking", "watch": "left"})
+    );
     assert_eq!(extra["header"]["id"], "p-1");
 }
 
@@ -62,7 +65,11 @@ fn every_violation_is_named() {
     let measured = r#""blood_glucose":{"unit":"mg/dL","value":95}"#;
     let at = r#""effective_time_frame":{"date_time":"2026-02-05T07:25:00Z"}"#;
     for (version, body, expected) in [
-        ("1.0", "{}".to_owned(), vec!["/body/blood_glucose missing-property", "/body/effective_time_frame missing-time"]),
+        (
+            "1.0",
+            "{}".to_owned(),
+            vec!["/body/blood_glucose missing-property", "/body/effective_time_frame missing-time"],
+        ),
         ("1.0", format!("{{{measured}}}"), vec!["/body/effective_time_frame missing-time"]),
         ("3.0", format!("{{{measured}}}"), vec!["/body/effective_time_frame missing-property"]),
         (
@@ -108,10 +115,15 @@ fn a_header_says_what_the_body_is() {
             vec!["/header/schema_id unknown-schema"],
         ),
         (
-            format!(r#"{{"id":"a",{schema},"acquisition_provenance":{{"source_name":"x","modality":"recorded"}}}}"#),
+            format!(
+                r#"{{"id":"a",{schema},"acquisition_provenance":{{"source_name":"x","modality":"recorded"}}}}"#
+            ),
             vec!["/header/acquisition_provenance/modality invalid-header"],
         ),
-        (format!(r#"{{"id":"a",{schema},"creation_date_time":"x"}}"#), vec!["/header/creation_date_time invalid-header"]),
+        (
+            format!(r#"{{"id":"a",{schema},"creation_date_time":"x"}}"#),
+            vec!["/header/creation_date_time invalid-header"],
+        ),
     ] {
         assert_eq!(codes(read(&format!(r#"{{"header":{header},{body}}}"#))), expected, "{header}");
     }

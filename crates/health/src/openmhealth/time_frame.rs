@@ -90,7 +90,8 @@ fn interval(
 }
 
 fn instant(fields: &Fields<'_>, name: &str, at: &str, reasons: &mut Vec<Reason>) -> Option<DateTime<Utc>> {
-    let instant = fields.get(name).and_then(|sent| raw::string(sent)).and_then(|text| parse_instant_or_utc(&text));
+    let instant =
+        fields.get(name).and_then(|sent| raw::string(sent)).and_then(|text| parse_instant_or_utc(&text));
     if instant.is_none() {
         let detail = format!("{name} is a date and time by RFC 3339");
         reasons.push(Reason::new(format!("{at}/{name}"), "invalid-time", detail));
@@ -164,7 +165,11 @@ fn part_of_day(fields: &Fields<'_>, at: &str, zone: Tz, reasons: &mut Vec<Reason
     let day = NaiveDate::parse_from_str(&date, "%Y-%m-%d").ok();
     let from = PARTS_OF_DAY.iter().find(|(name, _)| *name == part).map(|&(_, hour)| hour);
     if day.is_none() {
-        reasons.push(Reason::new(format!("{at}/date"), "invalid-time", format!("{} is no date", shown(&date))));
+        reasons.push(Reason::new(
+            format!("{at}/date"),
+            "invalid-time",
+            format!("{} is no date", shown(&date)),
+        ));
     }
     if from.is_none() {
         let detail = format!("{} is none of: morning, afternoon, evening, night", shown(&part));
@@ -237,7 +242,10 @@ mod tests {
             frame(r#"{"date_time":"2020-02-05T07:25:00-08:00"}"#),
             Ok(("2020-02-05T15:25:00Z".to_owned(), None))
         );
-        assert_eq!(frame(r#"{"date_time":"2020-02-05T07:25:00Z","time_interval":{}}"#), Err("invalid-time-frame".into()));
+        assert_eq!(
+            frame(r#"{"date_time":"2020-02-05T07:25:00Z","time_interval":{}}"#),
+            Err("invalid-time-frame".into())
+        );
         assert_eq!(frame("{}"), Err("invalid-time-frame".into()));
         assert_eq!(frame("7"), Err("wrong-type".into()));
     }

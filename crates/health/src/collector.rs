@@ -1,0 +1,375 @@
+//! The way in: what devices send is collected per shard of people and recorded several requests to a transaction.
+
+mod plan;
+mod record;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{Datelike, NaiveDate};
+use common::DataPath;
+use common::batch::{BatchOptions, Batcher};
+use common::context::{Clock, Context, Priority};
+use common::db::{Db, DbError, Token};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::model::receipt::Receipt;
+use crate::model::sample::{Item, Key, Reading, Reason};
+use crate::model::time::Horizon;
+use crate::store::recording;
+
+/// Collectors. A person's requests always meet in the same one, for two devices of a person share its rollups.
+const SHARDS: usize = 4;
+/// Samples in one transaction at most.
+pub const SAMPLES_MAX: usize = 5_000;
+/// Requests in one transaction at most.
+const REQUESTS_MAX: usize = 256;
+/// Requests that may wait in a shard.
+const QUEUE_MAX: usize = 1_024;
+/// How long a batch may take, all its repetitions included.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who sends, and what it says of its numbering.
+#[derive(Clone, Debug)]
+pub enum Sender {
+    /// A device with numbers of its own.
+    Device {
+        /// Which.
+        device: Uuid,
+        /// Which of its numberings.
+        epoch: i32,
+        /// It never had what lies before.
+        first_seq: Option<i64>,
+        /// It no longer has these, both ends included.
+        gone: Vec<(i64, i64)>,
+        /// How far its clock runs ahead.
+        skew_ms: Option<i64>,
+    },
+    /// Something that names its items itself.
+    Source(&'static str),
+}
+
+/// One request's items.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whom they measure.
+    pub person: Uuid,
+    /// Who sends them.
+    pub actor: String,
+    /// By what.
+    pub sender: Sender,
+    /// What the keys of items without a number are kept under.
+    pub source: String,
+    /// In the order of the request.
+    pub items: Vec<Item>,
+    /// What else the request carried and nobody here understands: kept in the event.
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Submission {
+    /// A request's items. A device's own ids are kept under the device's id.
+    pub fn new(person: Uuid, actor: &str, sender: Sender, items: Vec<Item>) -> Self {
+        let source = match &sender {
+            Sender::Device { device, .. } => device.to_string(),
+            Sender::Source(source) => (*source).to_owned(),
+        };
+        Self { person, actor: actor.to_owned(), sender, source, items, more: serde_json::Map::new() }
+    }
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is a sample now.
+    Stored,
+    /// It came before, with the same content.
+    Duplicate,
+    /// Its key came before with other content. Nothing was overwritten; it is kept in quarantine.
+    Conflict,
+    /// It could not be accepted; it is kept in quarantine.
+    Quarantined,
+    /// It is older than what is kept; it is in quarantine, so that nothing is deleted that was never kept.
+    Expired,
+}
+
+impl Status {
+    /// What a verdict leads to when the key is new.
+    pub fn of(verdict: &Result<Vec<Reading>, Vec<Reason>>) -> Self {
+        match verdict {
+            Ok(_) => Self::Stored,
+            Err(reasons) if reasons.iter().all(|reason| reason.code == "expired") => Self::Expired,
+            Err(_) => Self::Quarantined,
+        }
+    }
+
+    /// Its name in rows and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Quarantined => "quarantined",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Stored, Self::Conflict, Self::Quarantined, Self::Expired]
+            .into_iter()
+            .find(|s| s.as_str() == name)
+    }
+}
+
+/// An item's result.
+#[derive(Clone, Debug)]
+pub struct ItemResult {
+    /// Its key.
+    pub key: Key,
+    /// What became of it.
+    pub status: Status,
+    /// For a duplicate: what became of it the first time, where that is known.
+    pub original: Option<Status>,
+    /// Why it was not accepted.
+    pub reasons: Vec<Reason>,
+    /// Pointers to fields that are kept but not understood.
+    pub unknown_fields: Vec<String>,
+}
+
+/// A request's result. Everything named in it is on disk.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// One for each item, in their order.
+    pub results: Vec<ItemResult>,
+    /// The numbering that the request spoke of, as it is now.
+    pub receipt: Option<Receipt>,
+    /// The number of the person's event that brought something new; `None` when nothing was.
+    pub change: Option<i64>,
+    /// How far a read has to see.
+    pub token: Token,
+}
+
+impl Outcome {
+    fn for_submission(submission: &Submission, receipt: Option<Receipt>) -> Self {
+        let results = Vec::with_capacity(submission.items.len());
+        Self { results, receipt, change: None, token: Token::default() }
+    }
+
+    fn add(&mut self, item: &Item, status: Status, original: Option<Status>) {
+        let accepted = status == Status::Stored || original == Some(Status::Stored);
+        let reasons = match (status, &item.verdict) {
+            (Status::Conflict, _) => vec![conflict_reason(&item.key)],
+            (_, Err(reasons)) if !accepted => reasons.clone(),
+            _ => Vec::new(),
+        };
+        let unknown_fields = item.unknown_fields.clone();
+        self.results.push(ItemResult { key: item.key.clone(), status, original, reasons, unknown_fields });
+    }
+
+    /// The results of a request's first part and of the rest.
+    fn join(mut self, rest: Self) -> Self {
+        self.results.extend(rest.results);
+        self.token.merge(&rest.token);
+        Self { receipt: rest.receipt, change: rest.change.or(self.change), ..self }
+    }
+}
+
+fn conflict_reason(key: &Key) -> Reason {
+    let pointer = if matches!(key, Key::Seq(_)) { "/seq" } else { "/source_id" };
+    Reason::new(pointer, "conflict", "this key came before with other content, which was not overwritten")
+}
+
+/// Why nothing of a request was taken.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// The device is no longer this person's.
+    NotFound,
+    /// The numbering would have too many gaps.
+    TooManyGaps {
+        /// How many.
+        gaps: usize,
+    },
+    /// The transaction failed.
+    Failed(DbError),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Error::NotFound,
+            Refusal::TooManyGaps { gaps } => Error::TooManyGaps { gaps },
+            Refusal::Failed(error) => Error::Db(error),
+        }
+    }
+}
+
+type Answer = Result<Outcome, Refusal>;
+
+/// All shards. Clones share them.
+#[derive(Clone)]
+pub struct Collectors {
+    shards: Arc<[Batcher<Submission, Answer>]>,
+}
+
+impl Collectors {
+    /// Starts the shards. What is older than `retention_years` is not stored.
+    pub fn start(data_path: &DataPath, retention_years: u32) -> Self {
+        let recorder = Arc::new(Recorder {
+            db: data_path.db.clone(),
+            clock: data_path.clock.clone(),
+            retention_years,
+            months: Mutex::default(),
+        });
+        let options = || BatchOptions {
+            bytes_max: SAMPLES_MAX,
+            queue_max: QUEUE_MAX,
+            weigh: |submission: &Submission| submission.items.len().max(1),
+            ..BatchOptions::new("health.collector", REQUESTS_MAX)
+        };
+        let shard = |_| {
+            let recorder = recorder.clone();
+            Batcher::spawn(options(), &data_path.shutdown, &data_path.tasks, move |batch| {
+                let recorder = recorder.clone();
+                async move { recorder.collect(batch).await }
+            })
+        };
+        Self { shards: (0..SHARDS).map(shard).collect() }
+    }
+
+    /// Records a request's items with what else arrives, and tells the context's token.
+    pub async fn submit(&self, ctx: &Context, submission: Submission) -> Result<Outcome, Error> {
+        let shard = submission.person.as_u128() as usize % self.shards.len();
+        let outcome = self.shards[shard].submit(ctx, submission).await??;
+        ctx.wrote(&outcome.token);
+        Ok(outcome)
+    }
+}
+
+/// Months whose partitions this process has seen.
+type Months = HashSet<(i32, u32)>;
+
+struct Recorder {
+    db: Db,
+    clock: Clock,
+    retention_years: u32,
+    months: Mutex<Months>,
+}
+
+impl Recorder {
+    async fn collect(&self, batch: Vec<Submission>) -> Vec<Answer> {
+        let ctx = Context::background(self.clock.clone())
+            .with_priority(Priority::Normal)
+            .with_deadline(BATCH_TIMEOUT);
+        let count = batch.len();
+        let answers = self.record(&ctx, batch).await;
+        debug_assert_eq!(answers.len(), count);
+        answers
+    }
+
+    /// Records a batch. What the database refuses for its content is taken apart until it is found, and that alone goes to
+    /// quarantine.
+    fn record<'a>(
+        &'a self,
+        ctx: &'a Context,
+        mut batch: Vec<Submission>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Answer>> + Send + 'a>> {
+        Box::pin(async move {
+            let failed = match self.try_record(ctx, &batch).await {
+                Ok(answers) => return answers,
+                Err(error) if is_of_content(&error) => error,
+                Err(error) => return fail_all(batch.len(), error),
+            };
+            tracing::warn!(
+                error = &failed as &dyn std::error::Error,
+                requests = batch.len(),
+                "a batch was refused"
+            );
+            if batch.len() > 1 {
+                let rest = batch.split_off(batch.len() / 2);
+                let mut answers = self.record(ctx, batch).await;
+                answers.extend(self.record(ctx, rest).await);
+                return answers;
+            }
+            let Some(mut only) = batch.pop() else { return Vec::new() };
+            match only.items.len() {
+                0 => fail_all(1, failed),
+                1 if only.items[0].verdict.is_err() => fail_all(1, failed),
+                1 => {
+                    let reason = Reason::new("", "refused", "the database can't hold it");
+                    only.items[0].verdict = Err(vec![reason]);
+                    self.record(ctx, vec![only]).await
+                }
+                many => {
+                    let items = only.items.split_off(many / 2);
+                    let rest = Submission { items, ..only.clone() };
+                    let first = self.record(ctx, vec![only]).await.into_iter().next();
+                    let rest = self.record(ctx, vec![rest]).await.into_iter().next();
+                    first.into_iter().zip(rest).map(|(first, rest)| Ok(first?.join(rest?))).collect()
+                }
+            }
+        })
+    }
+
+    async fn try_record(&self, ctx: &Context, batch: &[Submission]) -> Result<Vec<Answer>, DbError> {
+        self.ensure_months(ctx, batch).await?;
+        match self.write(ctx, batch).await {
+            // A partition that was there has been dropped since.
+            Err(error) if is_without_partition(&error) => {
+                self.months.lock().clear();
+                self.ensure_months(ctx, batch).await?;
+                self.write(ctx, batch).await
+            }
+            result => result,
+        }
+    }
+
+    async fn write(&self, ctx: &Context, batch: &[Submission]) -> Result<Vec<Answer>, DbError> {
+        // Each batch has a token of its own: what others wrote is nothing that its callers need to see.
+        let own = ctx.child(Token::default(), ctx.remaining());
+        let horizon = Horizon::new(ctx.now(), self.retention_years);
+        let mut answers = self
+            .db
+            .write(&own, Default::default(), |tx| Box::pin(record::record(tx, batch, horizon)))
+            .await?;
+        let token = own.token();
+        answers.iter_mut().flatten().for_each(|outcome| outcome.token = token.clone());
+        Ok(answers)
+    }
+
+    /// Partitions are made outside of the transaction that needs them, so that it never waits for their locks.
+    async fn ensure_months(&self, ctx: &Context, batch: &[Submission]) -> Result<(), DbError> {
+        let readings =
+            batch.iter().flat_map(|s| &s.items).filter_map(|item| item.verdict.as_ref().ok()).flatten();
+        let mut wanted: Vec<(i32, u32)> = readings.map(|r| (r.start.year(), r.start.month())).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        {
+            let known = self.months.lock();
+            wanted.retain(|month| !known.contains(month));
+        }
+        for (year, month) in wanted {
+            let first = NaiveDate::from_ymd_opt(year, month, 1).expect("the month of a valid date");
+            recording::ensure_month(&self.db, ctx, first).await?;
+            self.months.lock().insert((year, month));
+        }
+        Ok(())
+    }
+}
+
+fn fail_all(count: usize, error: DbError) -> Vec<Answer> {
+    (0..count).map(|_| Err(Refusal::Failed(error.clone()))).collect()
+}
+
+/// Whether another content would have been taken: data that a type or a limit of the database refuses.
+fn is_of_content(error: &DbError) -> bool {
+    error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)))
+}
+
+/// PostgreSQL says so with the code of a violated check.
+fn is_without_partition(error: &DbError) -> bool {
+    error.code().is_some_and(|code| code.code() == "23514")
+}

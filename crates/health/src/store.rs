@@ -1,0 +1,12 @@
+//! All SQL of health, as named statements, and the way from rows to the model's types.
+
+pub mod people;
+pub mod reading;
+pub mod recording;
+pub mod writing;
+
+use common::db::Statement;
+
+/// Every statement of the module, for the registry.
+pub const STATEMENTS: &[&[Statement]] =
+    &[people::STATEMENTS, reading::STATEMENTS, recording::STATEMENTS, writing::STATEMENTS];

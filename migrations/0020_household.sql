@@ -43,7 +43,7 @@ CREATE TABLE household.category (
     PRIMARY KEY (household, id)
 );
 
--- `source_*` is what the bank's file said, untouched by later edits: it is what a second import is compared with.
+-- A transaction with its splits is one resource, so they are one row. `source_*` is what the bank's file said, untouched by later edits: it is what a second import is compared with.
 CREATE TABLE household.transaction (
     household      uuid NOT NULL,
     id             uuid NOT NULL,
@@ -58,6 +58,7 @@ CREATE TABLE household.transaction (
     payee          text NOT NULL,
     notes          text NOT NULL,
     cleared        boolean NOT NULL,
+    splits         jsonb NOT NULL,
     import         uuid,
     import_line    integer,
     source_account uuid,
@@ -83,19 +84,6 @@ CREATE INDEX transaction_by_source ON household.transaction (household, source_a
     WHERE source_account IS NOT NULL AND NOT deleted;
 CREATE INDEX transaction_by_import ON household.transaction (household, import)
     WHERE import IS NOT NULL AND NOT deleted;
-
-CREATE TABLE household.split (
-    household   uuid NOT NULL,
-    transaction uuid NOT NULL,
-    id          uuid NOT NULL,
-    position    smallint NOT NULL,
-    category    uuid,
-    amount      bigint NOT NULL,
-    note        text NOT NULL,
-    PRIMARY KEY (household, transaction, id),
-    FOREIGN KEY (household, transaction) REFERENCES household.transaction,
-    FOREIGN KEY (household, category) REFERENCES household.category
-);
 
 -- Double entry. `owner` is the account or category, or the nil uuid (no category, opening, exchange).
 CREATE TABLE household.posting (
@@ -153,7 +141,7 @@ CREATE TABLE household.import (
     file         bytea NOT NULL,
     operation    uuid,
     bank_account text,
-    currency     text,
+    currency     text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     balance      bigint,
     balance_date date,
     rows_new       integer NOT NULL DEFAULT 0,

@@ -1,4 +1,41 @@
-//! household: shared money.
+//! household: money that several people keep the books of at once. REST, optimistic locks, and projections that say how
+//! old they are.
+//!
+//! A household is the aggregate: one stream of numbered changes, whose row is the lock of every write. Read `model` for the
+//! rules, `service` for how a write goes, `store` for the SQL, `projection` for balances and summaries, `import` for bank
+//! statements.
 
+pub mod error;
+mod http;
 pub mod import;
 pub mod model;
+mod projection;
+pub mod service;
+mod store;
+
+pub use error::PROBLEMS;
+pub use service::Household;
+pub use store::STATEMENTS;
+
+use common::DataPath;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+impl Household {
+    /// Opens the module on its data path and starts its projector.
+    pub fn start(path: &DataPath) -> Arc<Household> {
+        let household = Arc::new(Household::new(path.db.clone(), &path.caches));
+        path.project(projection::projection());
+        household
+    }
+}
+
+/// All routes, below `/v1/households`.
+pub fn router(household: Arc<Household>) -> OpenApiRouter {
+    http::routes().with_state(household)
+}
+
+/// What the routes say of themselves, without a database.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    http::routes().into_openapi()
+}

@@ -9,7 +9,7 @@ mod people;
 mod transaction;
 
 pub use account::{Account, AccountContent, AccountKind, Category, CategoryContent, CategoryKind};
-pub use edit::{Decision, Edit, decide, keyed, listed};
+pub use edit::{Content, Decision, Edit, decide};
 pub use ledger::{Ledger, Move, Posting, moves, postings};
 pub use money::{AMOUNT_MAX, AmountError, Currency};
 pub use month::{Month, YEARS, today, zone};

@@ -1,6 +1,7 @@
 //! Accounts that hold money and categories that say what it was for.
 
-use super::{Currency, Ledger, Violation, check_text};
+use super::{Content, Currency, Ledger, Violation, check_text};
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -27,9 +28,40 @@ pub enum AccountKind {
     Other,
 }
 
+impl AccountKind {
+    const ALL: [AccountKind; 7] = [
+        AccountKind::Checking,
+        AccountKind::Savings,
+        AccountKind::Cash,
+        AccountKind::CreditCard,
+        AccountKind::Loan,
+        AccountKind::Investment,
+        AccountKind::Other,
+    ];
+
+    /// As the database writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AccountKind::Checking => "checking",
+            AccountKind::Savings => "savings",
+            AccountKind::Cash => "cash",
+            AccountKind::CreditCard => "credit_card",
+            AccountKind::Loan => "loan",
+            AccountKind::Investment => "investment",
+            AccountKind::Other => "other",
+        }
+    }
+
+    /// Reads what the database wrote.
+    pub fn from_name(name: &str) -> Option<AccountKind> {
+        AccountKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What may be said of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct AccountContent {
     /// Its name, 1 to 100 characters.
     pub name: String,
@@ -53,6 +85,10 @@ impl AccountContent {
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
+}
+
+impl Content for AccountContent {
+    const READ_ONLY: &'static [&'static str] = &["id", "household_id", "version"];
 }
 
 /// An account.
@@ -80,6 +116,16 @@ pub enum CategoryKind {
 }
 
 impl CategoryKind {
+    /// As the database writes it.
+    pub fn name(self) -> &'static str {
+        self.ledger().name()
+    }
+
+    /// Reads what the database wrote.
+    pub fn from_name(name: &str) -> Option<CategoryKind> {
+        [CategoryKind::Expense, CategoryKind::Income].into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The side of the books that its postings stand on.
     pub fn ledger(self) -> Ledger {
         match self {
@@ -90,8 +136,9 @@ impl CategoryKind {
 }
 
 /// What may be said of a category.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct CategoryContent {
     /// Its name, 1 to 100 characters.
     pub name: String,
@@ -112,6 +159,10 @@ impl CategoryContent {
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
+}
+
+impl Content for CategoryContent {
+    const READ_ONLY: &'static [&'static str] = &["id", "household_id", "version"];
 }
 
 /// A category.

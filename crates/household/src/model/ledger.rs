@@ -23,7 +23,7 @@ pub enum Ledger {
 }
 
 impl Ledger {
-    /// As the database writes it.
+    /// As the database and an event write it.
     pub fn name(self) -> &'static str {
         match self {
             Ledger::Account => "account",
@@ -32,6 +32,12 @@ impl Ledger {
             Ledger::Opening => "opening",
             Ledger::Exchange => "exchange",
         }
+    }
+
+    /// Reads what the database wrote.
+    pub fn from_name(name: &str) -> Option<Ledger> {
+        use Ledger::{Account, Exchange, Expense, Income, Opening};
+        [Account, Expense, Income, Opening, Exchange].into_iter().find(|ledger| ledger.name() == name)
     }
 }
 
@@ -48,7 +54,7 @@ pub struct Posting {
     pub amount: i64,
 }
 
-/// What a transaction posts: at most one line per ledger, owner and currency, none of zero.
+/// What a transaction posts: one line per ledger, owner and currency.
 pub fn postings(transaction: &Transaction) -> Vec<Posting> {
     let t = transaction;
     let mut lines: BTreeMap<(Ledger, Uuid, Currency), i64> = BTreeMap::new();
@@ -79,7 +85,6 @@ pub fn postings(transaction: &Transaction) -> Vec<Posting> {
     }
     lines
         .into_iter()
-        .filter(|(_, amount)| *amount != 0)
         .map(|((ledger, owner, currency), amount)| Posting { ledger, owner, currency, amount })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! The household itself and who may do what in it.
 
-use super::{Currency, Violation, check_text, zone};
+use super::{Content, Currency, Violation, check_text, zone};
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -37,8 +38,9 @@ impl Role {
 }
 
 /// What may be said of a household.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct HouseholdContent {
     /// Its name, 1 to 100 characters.
     pub name: String,
@@ -62,6 +64,10 @@ impl HouseholdContent {
     }
 }
 
+impl Content for HouseholdContent {
+    const READ_ONLY: &'static [&'static str] = &["id", "version", "role"];
+}
+
 /// A household.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Household {
@@ -75,11 +81,16 @@ pub struct Household {
 }
 
 /// What may be said of a member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct MemberContent {
     /// What the member may do.
     pub role: Role,
+}
+
+impl Content for MemberContent {
+    const READ_ONLY: &'static [&'static str] = &["household_id", "subject", "version"];
 }
 
 /// A member.

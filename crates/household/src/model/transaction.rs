@@ -1,7 +1,8 @@
 //! Expenses, incomes, transfers and opening entries: what is said of one, and the rules that make it whole.
 
-use super::{CategoryKind, Currency, Ledger, Violation, YEARS, check_text};
+use super::{CategoryKind, Content, Currency, Ledger, Violation, YEARS, check_text};
 use chrono::{Datelike, NaiveDate};
+use garde::Validate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -49,8 +50,9 @@ impl TransactionKind {
 }
 
 /// What may be said of a transaction. A transaction that was kept gives it back in one form only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct TransactionContent {
     /// What it does.
     pub kind: TransactionKind,
@@ -81,8 +83,9 @@ pub struct TransactionContent {
 }
 
 /// A part of an expense or income.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct SplitContent {
     /// Its id within the transaction; made by the server when none is given.
     #[serde(default)]
@@ -139,8 +142,8 @@ pub struct Side {
     pub currency: Currency,
 }
 
-/// A part of an expense or income.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A part of an expense or income. Kept as it stands here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// Its id within the transaction.
     pub id: Uuid,
@@ -187,6 +190,30 @@ pub struct Known {
     pub accounts: HashMap<Uuid, (Currency, bool)>,
     /// Kind.
     pub categories: HashMap<Uuid, CategoryKind>,
+}
+
+impl Content for TransactionContent {
+    const READ_ONLY: &'static [&'static str] =
+        &["id", "household_id", "version", "currency", "to_currency", "source"];
+
+    /// Amounts get the decimals of `like`, and a split without an id the one in its place there, or a new one.
+    fn tidy(&mut self, like: &Self) {
+        let decimals = like.amount.scale();
+        let pad = |amount: &mut Decimal| {
+            let plain = amount.normalize();
+            if plain.scale() <= decimals {
+                *amount = plain;
+                amount.rescale(decimals);
+            }
+        };
+        pad(&mut self.amount);
+        let given: HashSet<Uuid> = self.splits.iter().filter_map(|split| split.id).collect();
+        for (place, split) in self.splits.iter_mut().enumerate() {
+            pad(&mut split.amount);
+            let there = || like.splits.get(place).and_then(|split| split.id).filter(|id| !given.contains(id));
+            split.id = split.id.or_else(there).or_else(|| Some(Uuid::now_v7()));
+        }
+    }
 }
 
 impl TransactionContent {
@@ -329,8 +356,13 @@ impl TransactionContent {
         }
         let Some((currency, total)) = whole else { return Vec::new() };
         if self.splits.is_empty() {
+            // The one that is there keeps its id, so that saying the same again changes nothing.
+            let lone = before
+                .and_then(|before| before.splits.first())
+                .filter(|_| before.is_some_and(|t| t.splits.len() == 1));
+            let id = lone.map_or_else(Uuid::now_v7, |split| split.id);
             return vec![Split {
-                id: Uuid::now_v7(),
+                id,
                 category: None,
                 ledger: by_default,
                 amount: total,

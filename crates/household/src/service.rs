@@ -1,0 +1,59 @@
+//! Use cases: rule, transaction, cache. Each write locks the household's stream row, reads, decides (stale, no-op, merge)
+//! and only then writes row and event; what decides is never read from a projection.
+
+mod accounts;
+mod changes;
+mod people;
+mod totals;
+mod transactions;
+mod writing;
+
+pub use accounts::{NewAccount, NewCategory};
+pub use changes::{CHANGES_MAX, Change, Changes};
+pub use people::{HouseholdView, NewHousehold, NewMember};
+pub use totals::{AccountChange, AsOf, Balance, CategoryTotal, CurrencyTotal, Summary};
+pub use transactions::{NewTransaction, SourceView, TransactionFilter, TransactionView};
+pub(crate) use writing::STREAM_KIND;
+pub use writing::{Changed, Revision};
+
+use crate::error::Error;
+use crate::model::Role;
+use crate::store;
+use common::cache::{Cache, CacheSpec, Caches, Class, Versioned};
+use common::context::Context;
+use common::db::Db;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a role is kept in the process and in Redis; the class says how fresh it is all the same.
+const ROLE_TTL: Duration = Duration::from_secs(600);
+
+/// The household module: what its routes call.
+pub struct Household {
+    pub(crate) db: Db,
+    roles: Cache<Role>,
+}
+
+impl Household {
+    pub(crate) fn new(db: Db, caches: &Caches) -> Household {
+        // Strong: a member who was removed reads nothing more from the moment that the removal is acknowledged.
+        let spec = CacheSpec { name: "role", schema: 1, class: Class::Strong, ttl: ROLE_TTL };
+        Household { db, roles: caches.open(spec) }
+    }
+
+    /// The one place where reading is allowed or not: the caller's role, or `NotFound` for a stranger. What is written is
+    /// allowed in `Writing::open`.
+    pub async fn role(&self, ctx: &Context, household: Uuid) -> Result<Role, Error> {
+        let (db, subject) = (self.db.clone(), ctx.caller().subject.clone());
+        let load = move |ctx: Context, freshness| {
+            let (db, subject) = (db.clone(), subject.clone());
+            async move {
+                let found = store::people::find_role(&db, &ctx, freshness, household, &subject).await?;
+                let (version, value) = found.unwrap_or((0, None));
+                Ok(Versioned { version, value })
+            }
+        };
+        let found = self.roles.get(ctx, household, &ctx.caller().subject, load).await?;
+        found.value.ok_or(Error::NotFound)
+    }
+}

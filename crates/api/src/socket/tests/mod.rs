@@ -1,0 +1,6 @@
+//! The session over a real local socket, against a toy protocol.
+
+mod channels;
+mod messages;
+mod toy;
+mod ways_to_end;

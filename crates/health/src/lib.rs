@@ -7,6 +7,7 @@
 //! The promise: everything named in an acknowledgement is on disk, and nothing is counted twice.
 
 pub mod collector;
+mod demo;
 pub mod error;
 mod http;
 pub mod model;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use common::DataPath;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use demo::demo;
 pub use error::PROBLEMS;
 pub use http::routes;
 pub use service::Health;

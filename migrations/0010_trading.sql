@@ -105,7 +105,7 @@ CREATE TABLE trading.orders (
     PRIMARY KEY (account, id),
     CHECK ((status = 'filled') = (filled = quantity))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
-CREATE INDEX orders_open_by_instrument ON trading.orders (instrument) WHERE status = 'open';
+CREATE INDEX orders_open_by_instrument ON trading.orders (instrument, placed_seq, placed_line) WHERE status = 'open';
 CREATE INDEX orders_open_by_account ON trading.orders (account, id) WHERE status = 'open';
 
 -- `number` counts an instrument's trades; `buyer_seq` and `seller_seq` are the accounts' numbers that tell of it.

@@ -9,7 +9,7 @@ use super::effects::{Changed, Effects, Kind, Party, Reason, Trade, Transfer};
 use super::{Book, Funds, checksum};
 use crate::model::{
     AccountId, CancelReason, Instrument, InstrumentStatus, OPEN_ORDERS_MAX, Order, OrderId, OrderStatus,
-    Side, TimeInForce, fee_within,
+    Side, TimeInForce, fee_within, words,
 };
 
 /// A limit order to be placed. Price and quantity are on the instrument's grid and within its bounds.
@@ -31,25 +31,15 @@ pub struct NewOrder {
     pub quantity: i64,
 }
 
-/// Why a valid order was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// The account has less than the order could cost.
-    InsufficientFunds,
-    /// The instrument takes no orders now.
-    InstrumentHalted,
-    /// Too many orders rest.
-    BookFull,
-}
-
-impl Rejection {
-    /// The word of rows and wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InsufficientFunds => "insufficient_funds",
-            Self::InstrumentHalted => "instrument_halted",
-            Self::BookFull => "book_full",
-        }
+words! {
+    /// Why a valid order was not accepted.
+    Rejection {
+        /// The account has less than the order could cost.
+        InsufficientFunds = "insufficient_funds",
+        /// The instrument takes no orders now.
+        InstrumentHalted = "instrument_halted",
+        /// Too many orders rest.
+        BookFull = "book_full",
     }
 }
 

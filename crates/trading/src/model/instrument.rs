@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{AMOUNT_MAX, AccountId, Decimal, InstrumentId, PRICE_MAX, QUANTITY_MAX};
+use super::{AMOUNT_MAX, AccountId, Decimal, InstrumentId, PRICE_MAX, QUANTITY_MAX, words};
 
 /// Decimals that an asset or a price may have.
 pub const SCALE_MAX: u8 = 12;
@@ -20,30 +20,15 @@ pub struct Asset {
     pub scale: u8,
 }
 
-/// Whether orders are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstrumentStatus {
-    /// Orders are matched as they come.
-    Trading,
-    /// No order is taken; cancels are.
-    Halted,
-    /// Orders are collected for one price. Not offered yet: no order is taken.
-    Auction,
-}
-
-impl InstrumentStatus {
-    /// The word of rows and wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trading => "trading",
-            Self::Halted => "halted",
-            Self::Auction => "auction",
-        }
-    }
-
-    /// From the word of rows and wire.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Trading, Self::Halted, Self::Auction].into_iter().find(|s| s.as_str() == text)
+words! {
+    /// Whether orders are taken.
+    InstrumentStatus {
+        /// Orders are matched as they come.
+        Trading = "trading",
+        /// No order is taken; cancels are.
+        Halted = "halted",
+        /// Orders are collected for one price. Not offered yet: no order is taken.
+        Auction = "auction",
     }
 }
 

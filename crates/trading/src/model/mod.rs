@@ -6,13 +6,16 @@ mod instrument;
 #[cfg(test)]
 pub(crate) use instrument::tests;
 mod order;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use decimal::{Decimal, DecimalError, parse_decimal};
 pub use instrument::{Asset, Instrument, InstrumentRuleError, InstrumentStatus, SCALE_MAX};
-pub use order::{CancelReason, Order, OrderStatus, Side, TimeInForce, fee_within};
+pub use order::{CancelReason, Order, OrderStatus, OrderType, SelfTrade, Side, TimeInForce, fee_within};
+
+pub(crate) use words::words;
 
 /// The largest quantity of one order or deposit of one, in minor units. A level of [`OPEN_ORDERS_MAX`] such orders
 /// still fits an `i64`.

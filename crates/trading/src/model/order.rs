@@ -4,30 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{AccountId, Instrument, OrderId};
+use super::{AccountId, Instrument, OrderId, words};
 
 /// A fee is counted in millionths of a minor unit before it is rounded.
 const MILLION: i128 = 1_000_000;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),* }
-
-        impl $name {
-            /// The word of rows and wire.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// From the word of rows and wire.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
 
 words! {
     /// Which way the base asset goes.
@@ -36,6 +16,22 @@ words! {
         Buy = "buy",
         /// Gives the base asset.
         Sell = "sell",
+    }
+}
+
+words! {
+    /// How it is priced. Market and stop orders are not offered yet.
+    OrderType {
+        /// At the limit or better.
+        Limit = "limit",
+    }
+}
+
+words! {
+    /// What happens when it would meet an order of its own account.
+    SelfTrade {
+        /// What is left of the order that came is taken off.
+        CancelTaker = "cancel_taker",
     }
 }
 

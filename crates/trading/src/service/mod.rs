@@ -1,0 +1,38 @@
+//! The use cases of trading: a rule, a transaction, and what is in memory, put together.
+
+mod accounts;
+mod demo;
+mod directory;
+mod instruments;
+mod invariants;
+mod orders;
+mod owners;
+
+use common::DataPath;
+
+pub use self::directory::{Directory, Listing};
+pub use self::instruments::NewInstrument;
+pub use self::invariants::{Check, Invariants};
+pub use self::orders::{OrderContent, WhichOrder};
+pub use self::owners::Owners;
+use crate::error::Error;
+
+/// What the routes and the socket are given: the data path, whose accounts are whose, and the instruments at hand.
+#[derive(Clone)]
+pub struct Trading {
+    /// The module's data path.
+    pub(crate) dp: DataPath,
+    /// Who may touch an account.
+    pub(crate) owners: Owners,
+    /// Instruments with their lanes and books.
+    pub(crate) directory: Directory,
+}
+
+impl Trading {
+    /// Over this data path, with all instruments that are listed.
+    pub async fn open(dp: &DataPath) -> Result<Self, Error> {
+        let owners = Owners::new(dp.db.clone());
+        let directory = Directory::load(dp, &owners).await?;
+        Ok(Self { dp: dp.clone(), owners, directory })
+    }
+}

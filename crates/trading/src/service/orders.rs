@@ -1,0 +1,255 @@
+//! Placing and cancelling: what a client says becomes a command of the instrument's lane. Reading orders, fills and
+//! decided commands.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use api::PageRequest;
+use common::context::Context;
+use common::db::Freshness;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, ready};
+use uuid::Uuid;
+
+use super::{Listing, Trading};
+use crate::error::{Error, field};
+use crate::lane::command::{Ack, Command, Prior, Request, Target};
+use crate::model::{
+    AccountId, DecimalError, Instrument, OrderId, OrderType, PRICE_MAX, QUANTITY_MAX, SelfTrade, Side,
+    TimeInForce, parse_decimal,
+};
+use crate::store::orders::{self, FillRow, OrderRow};
+
+/// An order as a client writes it.
+#[derive(Clone, Debug)]
+pub struct OrderContent {
+    /// The client's own id.
+    pub client_order_id: String,
+    /// The instrument's symbol.
+    pub instrument: String,
+    /// Which way.
+    pub side: Side,
+    /// How it is priced.
+    pub r#type: OrderType,
+    /// How long it stays.
+    pub time_in_force: TimeInForce,
+    /// What happens when it would meet an order of its own account.
+    pub self_trade: SelfTrade,
+    /// A decimal.
+    pub price: String,
+    /// A decimal.
+    pub quantity: String,
+}
+
+/// An order as a client names it.
+#[derive(Clone, Debug)]
+pub enum WhichOrder {
+    /// By the id that it was given here.
+    Id(OrderId),
+    /// By the id that its owner gave it.
+    ClientId(Arc<str>),
+}
+
+impl Trading {
+    /// Places an order, once for its client id. While the instrument is at hand the command is queued before this
+    /// returns, so that the order of the calls is the order of the commands.
+    pub fn place_order(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        content: OrderContent,
+    ) -> impl Future<Output = Result<(Arc<Listing>, Ack), Error>> + Send + use<> {
+        if let Some(listing) = self.directory.known(&content.instrument) {
+            return Either::Left(place_on(ctx, listing, account, &content));
+        }
+        let (trading, ctx) = (self.clone(), ctx.clone());
+        Either::Right(async move {
+            let listing =
+                trading.directory.find(&ctx, &content.instrument).await.map_err(|error| match error {
+                    Error::NotFound => Error::invalid("/instrument", "is not listed"),
+                    error => error,
+                })?;
+            place_on(&ctx, listing, account, &content).await
+        })
+    }
+
+    /// Takes an open order off. Named with its instrument, the command is queued before this returns.
+    pub fn cancel_order(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        which: WhichOrder,
+        instrument: Option<&str>,
+    ) -> impl Future<Output = Result<(Arc<Listing>, Ack), Error>> + Send + use<> {
+        if let Some(listing) = instrument.and_then(|symbol| self.directory.known(symbol)) {
+            return Either::Left(cancel_on(ctx, listing, account, which));
+        }
+        let (trading, ctx) = (self.clone(), ctx.clone());
+        Either::Right(async move {
+            let symbol = trading.find_symbol(&ctx, account, &which).await?;
+            let listing = trading.directory.find(&ctx, &symbol).await?;
+            cancel_on(&ctx, listing, account, which).await
+        })
+    }
+
+    /// The instrument that an order of the account is on.
+    async fn find_symbol(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        which: &WhichOrder,
+    ) -> Result<Arc<str>, Error> {
+        self.owners.check(ctx, account).await?;
+        let db = &self.dp.db;
+        let symbol = match which {
+            WhichOrder::Id(id) => {
+                orders::find_orders_instrument(db, ctx, account, *id).await?.map(Into::into)
+            }
+            WhichOrder::ClientId(client_id) => {
+                orders::find_command(db, ctx, Freshness::Strong, account, client_id)
+                    .await?
+                    .map(|row| row.symbol)
+            }
+        };
+        symbol.ok_or(Error::NotFound)
+    }
+
+    /// What was decided under a client order id; `NotFound` when it was never seen.
+    pub async fn get_command(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        client_id: &str,
+    ) -> Result<(Arc<Listing>, Prior, chrono::DateTime<chrono::Utc>), Error> {
+        self.owners.check(ctx, account).await?;
+        // Whoever asks wants to know whether it may have happened: only the writer can say that it has not.
+        let row = orders::find_command(&self.dp.db, ctx, Freshness::Strong, account, client_id).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        let listing = self.directory.find(ctx, &row.symbol).await?;
+        Ok((listing, Prior::read(&client_id.into(), &row.decided)?, row.at))
+    }
+
+    /// An order of the account.
+    pub async fn get_order(&self, ctx: &Context, account: AccountId, id: OrderId) -> Result<OrderRow, Error> {
+        self.owners.check(ctx, account).await?;
+        let order = orders::find_order(&self.dp.db, ctx, Freshness::ReadYourWrites, account, id).await?;
+        order.ok_or(Error::NotFound)
+    }
+
+    /// The account's orders, the newest first.
+    pub async fn list_orders(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        only_open: bool,
+        page: &PageRequest,
+    ) -> Result<Vec<OrderRow>, Error> {
+        self.owners.check(ctx, account).await?;
+        let before = page.after::<Uuid>()?.unwrap_or(Uuid::max());
+        let db = &self.dp.db;
+        Ok(orders::list_orders(db, ctx, Freshness::ReadYourWrites, account, only_open, before, page.rows())
+            .await?)
+    }
+
+    /// The account's fills, the newest first.
+    pub async fn list_fills(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        page: &PageRequest,
+    ) -> Result<Vec<FillRow>, Error> {
+        self.owners.check(ctx, account).await?;
+        let before = page.after::<(i64, i64)>()?.unwrap_or((i64::MAX, i64::MAX));
+        Ok(orders::list_fills(&self.dp.db, ctx, Freshness::ReadYourWrites, account, before, page.rows())
+            .await?)
+    }
+}
+
+type Commanded = BoxFuture<'static, Result<(Arc<Listing>, Ack), Error>>;
+
+fn place_on(ctx: &Context, listing: Arc<Listing>, account: AccountId, content: &OrderContent) -> Commanded {
+    let request = match read_content(&listing.instrument, content) {
+        Ok(request) => request,
+        Err(error) => return ready(Err(error)).boxed(),
+    };
+    let command = Command::Place { client_id: content.client_order_id.as_str().into(), request };
+    let acked = listing.lane.submit(ctx, account, command);
+    acked.map(|ack| ack.map(|ack| (listing, ack))).boxed()
+}
+
+fn cancel_on(ctx: &Context, listing: Arc<Listing>, account: AccountId, which: WhichOrder) -> Commanded {
+    let target = match which {
+        WhichOrder::Id(id) => Target::Order(id),
+        WhichOrder::ClientId(client_id) => Target::Client(client_id),
+    };
+    let acked = listing.lane.submit(ctx, account, Command::Cancel(target));
+    acked.map(|ack| ack.map(|ack| (listing, ack))).boxed()
+}
+
+/// Puts price and quantity on the instrument's grid, or says what is wrong with each.
+fn read_content(on: &Instrument, content: &OrderContent) -> Result<Request, Error> {
+    let mut errors = Vec::new();
+    let mut read = |pointer: &str, text: &str, scale: u8, step: i64, max: i64| {
+        let wrong = match parse_decimal(text, scale) {
+            Ok(units) if units <= 0 => "must be above zero".to_owned(),
+            Ok(units) if units > max => DecimalError::TooLarge.to_string(),
+            Ok(units) if units % step != 0 => {
+                format!("is not a multiple of {}", crate::model::Decimal { units: step, scale })
+            }
+            Ok(units) => return Some(units),
+            Err(error) => error.to_string(),
+        };
+        errors.push(field(pointer, wrong, "invalid"));
+        None
+    };
+    let price = read("/price", &content.price, on.price_scale, on.tick, PRICE_MAX);
+    let quantity = read("/quantity", &content.quantity, on.base.scale, on.lot, QUANTITY_MAX);
+    let (Some(price), Some(quantity)) = (price, quantity) else { return Err(Error::Invalid(errors)) };
+    if on.notional(price, quantity).is_none() {
+        return Err(Error::invalid("/quantity", "is worth more at this price than one order may be"));
+    }
+    Ok(Request {
+        side: content.side,
+        r#type: content.r#type,
+        time_in_force: content.time_in_force,
+        self_trade: content.self_trade,
+        price,
+        quantity,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(price: &str, quantity: &str) -> OrderContent {
+        OrderContent {
+            client_order_id: "a".into(),
+            instrument: "AAPL-USD".into(),
+            side: Side::Buy,
+            r#type: OrderType::Limit,
+            time_in_force: TimeInForce::Gtc,
+            self_trade: SelfTrade::CancelTaker,
+            price: price.into(),
+            quantity: quantity.into(),
+        }
+    }
+
+    fn wrong(content: &OrderContent) -> Vec<String> {
+        let on = Instrument { tick: 5, lot: 10, ..crate::model::tests::shares(0, 0) };
+        match read_content(&on, content) {
+            Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
+            Err(error) => panic!("{error}"),
+            Ok(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_of_an_order_is_named() {
+        assert!(wrong(&content("585.95", "20")).is_empty());
+        assert_eq!(wrong(&content("585.94", "20")), ["/price"]);
+        assert_eq!(wrong(&content("585.955", "25")), ["/price", "/quantity"]);
+        assert_eq!(wrong(&content("0", "-10")), ["/price", "/quantity"]);
+        assert_eq!(wrong(&content("99999999999.95", "9999999999990")), ["/quantity"]);
+    }
+}

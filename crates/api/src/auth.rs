@@ -25,8 +25,10 @@ use crate::problem::{Problem, kinds};
 
 /// Read a trading account, the market, and what happens there.
 pub const TRADING_READ: &str = "trading:read";
-/// Place and cancel orders, move money.
+/// Place and cancel orders.
 pub const TRADING_WRITE: &str = "trading:write";
+/// Deposit into an account of one's own: money out of nothing, which in production only the treasury may do.
+pub const TRADING_DEPOSIT: &str = "trading:deposit";
 /// Read the households that one belongs to.
 pub const HOUSEHOLD_READ: &str = "household:read";
 /// Change the households that one belongs to.
@@ -40,7 +42,7 @@ pub const OPERATOR: &str = "operator";
 
 /// What a person's token may carry: every module, but not the service itself.
 pub const MODULE_SCOPES: &[&str] =
-    &[TRADING_READ, TRADING_WRITE, HOUSEHOLD_READ, HOUSEHOLD_WRITE, HEALTH_READ, HEALTH_WRITE];
+    &[TRADING_READ, TRADING_WRITE, TRADING_DEPOSIT, HOUSEHOLD_READ, HOUSEHOLD_WRITE, HEALTH_READ, HEALTH_WRITE];
 
 /// The longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;

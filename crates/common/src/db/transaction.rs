@@ -160,6 +160,14 @@ impl Db {
         Ok(())
     }
 
+    /// From here on the caller reads what is committed by now, and is given the token that says so.
+    pub async fn observe_log(&self, ctx: &Context) -> Result<(), DbError> {
+        let mut token = Token::default();
+        token.add_position(self.log_position(ctx).await?);
+        ctx.wrote(&token);
+        Ok(())
+    }
+
     /// The writer's position in the log, now.
     pub(crate) async fn log_position(&self, ctx: &Context) -> Result<Position, DbError> {
         let rows = self.read(ctx, super::Freshness::Strong, &LOG_POSITION, &[]).await?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use common::context::Clock;
+use common::db::Db;
+use common::limit::Limits;
 use http::HeaderValue;
 use serde_json::Value;
 use tower::util::MapRequest;
@@ -15,13 +17,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::action::Verbs;
 use crate::auth::{self, Verifier};
-use crate::docs;
 use crate::edge::{self, Edge};
 use crate::problem::ProblemType;
 use crate::problem::registry::{DuplicateCode, Registry};
 use crate::readiness::Readiness;
 use crate::route::{InvalidDocument, Operations};
 use crate::socket::Sockets;
+use crate::{docs, operation};
 
 /// The deadline of an operation that documents no `x-deadline-ms`.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
@@ -77,6 +79,8 @@ pub struct App {
     pub verifier: Verifier,
     /// Whether requests are welcome.
     pub readiness: Readiness,
+    /// What protects the service from its callers.
+    pub limits: Limits,
     /// What all sockets share.
     pub sockets: Sockets,
     /// Every module's problem types.
@@ -97,11 +101,11 @@ pub enum AppError {
 }
 
 impl App {
-    /// The router to serve. `modules` are the routers of the modules and of `api::operation`.
-    pub fn router(self, modules: Vec<OpenApiRouter>) -> Result<Router, AppError> {
+    /// The router to serve: the modules' routes, and the operations that are found in their databases.
+    pub fn router(self, modules: Vec<OpenApiRouter>, databases: Vec<Db>) -> Result<Router, AppError> {
         let problems = registry(&self.problems)?;
         let (routers, documents): (Vec<_>, Vec<_>) =
-            own().into_iter().chain(modules).map(OpenApiRouter::split_for_parts).unzip();
+            own(databases).into_iter().chain(modules).map(OpenApiRouter::split_for_parts).unzip();
         let document = docs::complete(documents, &problems)?;
         let verbs = Verbs::of(&document);
         let edge = Arc::new(Edge {
@@ -140,15 +144,15 @@ pub fn openapi(
     modules: Vec<OpenApi>,
     problems: &[&'static [&'static ProblemType]],
 ) -> Result<Value, AppError> {
-    let documents = own().into_iter().map(OpenApiRouter::into_openapi).chain(modules).collect();
+    let documents = own(Vec::new()).into_iter().map(OpenApiRouter::into_openapi).chain(modules).collect();
     let document = docs::complete(documents, &registry(problems)?)?;
     Operations::of(&document)?;
     Ok(docs::to_json(&document))
 }
 
 /// The conventions' own operations.
-fn own() -> Vec<OpenApiRouter> {
-    vec![auth::me_router()]
+fn own(databases: Vec<Db>) -> Vec<OpenApiRouter> {
+    vec![auth::me_router(), operation::router(databases)]
 }
 
 fn registry(modules: &[&'static [&'static ProblemType]]) -> Result<Registry, DuplicateCode> {

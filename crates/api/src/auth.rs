@@ -41,8 +41,15 @@ pub const HEALTH_WRITE: &str = "health:write";
 pub const OPERATOR: &str = "operator";
 
 /// What a person's token may carry: every module, but not the service itself.
-pub const MODULE_SCOPES: &[&str] =
-    &[TRADING_READ, TRADING_WRITE, TRADING_DEPOSIT, HOUSEHOLD_READ, HOUSEHOLD_WRITE, HEALTH_READ, HEALTH_WRITE];
+pub const MODULE_SCOPES: &[&str] = &[
+    TRADING_READ,
+    TRADING_WRITE,
+    TRADING_DEPOSIT,
+    HOUSEHOLD_READ,
+    HOUSEHOLD_WRITE,
+    HEALTH_READ,
+    HEALTH_WRITE,
+];
 
 /// The longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;

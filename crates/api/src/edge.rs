@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::context::{Caller, Clock, Context, ContextParts, Priority};
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method, Version};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -56,13 +56,14 @@ struct Seen {
     /// The path as the client wrote it.
     instance: String,
     query: Option<String>,
+    version: Version,
     trace: Trace,
     started: Instant,
 }
 
 /// The outermost layer.
 pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
-    let seen = Seen::of(&edge, &request);
+    let seen = log::Line::of(Seen::of(&edge, &request));
     let (response, context) = match edge.surroundings(&seen, request.headers()).await {
         Err(problem) => (problem.into_response(), None),
         Ok(surroundings) => {
@@ -85,7 +86,7 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
         }
     };
     let response = finish::finish(&edge, &seen, context.as_ref(), response);
-    log::request(&seen, context.as_ref(), response.status());
+    seen.write(context.as_ref(), response.status());
     response
 }
 
@@ -128,6 +129,7 @@ impl Seen {
             operation: matched.and_then(|route| edge.operations.find(route, request.method())).cloned(),
             instance: uri.path().to_owned(),
             query: uri.query().map(ToOwned::to_owned),
+            version: request.version(),
             trace: Trace::of(request.headers()),
             started: Instant::now(),
         }

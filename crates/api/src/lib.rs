@@ -80,6 +80,7 @@
 
 pub mod action;
 pub mod app;
+pub mod asyncapi;
 pub mod auth;
 pub mod context;
 mod docs;
@@ -89,6 +90,7 @@ pub mod extract;
 pub mod freshness;
 pub mod idempotency;
 pub mod merge_patch;
+pub mod operation;
 pub mod page;
 pub mod prefer;
 pub mod problem;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use common::limit::Limits;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,23 @@ fn toys() -> OpenApiRouter {
         .action(routes!(break_toy))
 }
 
+/// No limit that any test here meets.
+const POLICIES: &str = r#"
+    [[policy]]
+    name = "address"
+    layer = "user"
+    by = "address"
+    quantity = 1000
+    window_s = 1
+
+    [[policy]]
+    name = "caller"
+    layer = "user"
+    by = "subject"
+    quantity = 1000
+    window_s = 1
+"#;
+
 struct Client {
     router: Router,
     issuer: Arc<DevIssuer>,
@@ -112,9 +130,10 @@ fn client() -> Client {
     let issuer = DevIssuer::new(Environment::Development, None, clock.clone()).unwrap();
     let auth = AuthConfig { issuer: String::new(), audience: String::new(), jwks_url: None };
     let verifier = Verifier::new(&auth, Some(issuer.clone()), clock.clone());
+    let limits = Limits::with_capacity(POLICIES, 64).unwrap();
     let sockets = Sockets::new(
         verifier.clone(),
-        Limits::new("").unwrap(),
+        limits.clone(),
         SocketOptions::default(),
         CancellationToken::new(),
         TaskTracker::new(),
@@ -129,12 +148,13 @@ fn client() -> Client {
         clock: clock.clone(),
         verifier,
         readiness: Readiness::default(),
+        limits,
         sockets,
         problems: Vec::new(),
         asyncapi: json!({"asyncapi": "3.0.0"}),
     };
     let readiness = app.readiness.clone();
-    Client { router: app.router(vec![toys()]).unwrap(), issuer, readiness, clock }
+    Client { router: app.router(vec![toys()], Vec::new()).unwrap(), issuer, readiness, clock }
 }
 
 impl Client {

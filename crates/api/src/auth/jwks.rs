@@ -141,3 +141,6 @@ fn usable(jwk: &Jwk) -> Option<VerifyingKey> {
     }
     Some(VerifyingKey { algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
 }
+
+#[cfg(test)]
+mod tests;

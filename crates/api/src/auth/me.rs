@@ -30,8 +30,7 @@ pub(crate) fn router() -> OpenApiRouter {
     get, path = "/v1/me", operation_id = "get_me", tag = "caller",
     responses((status = 200, description = "The caller", body = Me)),
     extensions(
-        ("x-scope" = json!("any")), ("x-idempotency" = json!("none")),
-        ("x-precondition" = json!("none")), ("x-freshness" = json!("strong")),
+        ("x-scope" = json!("any")), ("x-precondition" = json!("none")), ("x-freshness" = json!("strong")),
     ),
 )]
 async fn get_me(ctx: Ctx) -> Json<Me> {

@@ -28,7 +28,7 @@ pub(super) fn finish(
     if let Some(NextCursor(cursor)) = response.extensions_mut().remove::<NextCursor>() {
         headers::link_next(response.headers_mut(), &seen.instance, seen.query.as_deref(), &cursor);
     }
-    let draining = edge.readiness.is_draining() && response.version() < Version::HTTP_2;
+    let draining = edge.readiness.is_draining() && seen.version < Version::HTTP_2;
     let headers = response.headers_mut();
     if let Some(context) = context {
         consistency::give_back(context, edge.secure, headers);
@@ -80,14 +80,31 @@ fn by_status(status: StatusCode) -> &'static ProblemType {
     }
 }
 
-/// An error and what led to it, outermost first.
+/// An error and what led to it, outermost first. Of each its first line: what PostgreSQL adds below quotes values.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        texts.push(error.to_string().lines().next().unwrap_or_default().to_owned());
+        next = error.source();
     }
-    text
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database refused it")]
+    struct Refused(#[source] Quoting);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("ERROR: duplicate key\nDETAIL: Key (subject)=(alice) already exists.")]
+    struct Quoting;
+
+    #[test]
+    fn a_chain_names_every_cause_and_no_value() {
+        assert_eq!(chain(&Refused(Quoting)), "the database refused it: ERROR: duplicate key");
+    }
 }

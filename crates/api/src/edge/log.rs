@@ -1,6 +1,8 @@
 //! What is written about a request: one line, two metrics, and the cause of an internal error. Never a token, an
 //! address, a query or a body; the caller only as a short hash.
 
+use std::ops::Deref;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use common::context::Context;
 use http::{Method, StatusCode};
@@ -13,18 +15,54 @@ use crate::problem::Problem;
 /// Asked every few seconds by machines: not worth a line.
 const QUIET: &[&str] = &["/livez", "/readyz"];
 
+/// What stands for a status when there was nobody left to answer.
+const CLIENT_WENT_AWAY: u16 = 499;
+
 pub(super) fn span(seen: &Seen) -> Span {
     let operation = seen.operation.as_ref().map(|it| it.id.as_str());
     tracing::info_span!("request", trace_id = &*seen.trace.id, operation)
 }
 
-pub(super) fn request(seen: &Seen, context: Option<&Context>, status: StatusCode) {
+/// The line of a request. One that is dropped before it was written is of a client that went away.
+pub(super) struct Line {
+    seen: Seen,
+    written: bool,
+}
+
+impl Line {
+    pub(super) fn of(seen: Seen) -> Self {
+        Self { seen, written: false }
+    }
+
+    pub(super) fn write(mut self, context: Option<&Context>, status: StatusCode) {
+        self.written = true;
+        request(&self.seen, context, status.as_u16());
+    }
+}
+
+impl Deref for Line {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.written {
+            request(&self.seen, None, CLIENT_WENT_AWAY);
+        }
+    }
+}
+
+fn request(seen: &Seen, context: Option<&Context>, status: u16) {
     let elapsed = seen.started.elapsed();
     let route = seen.route.as_deref().unwrap_or("unknown");
     let method = method_name(&seen.method);
     metrics::counter!(
         "http_requests_total",
-        "route" => route.to_owned(), "method" => method, "status" => status.as_u16().to_string()
+        "route" => route.to_owned(), "method" => method, "status" => status.to_string()
     )
     .increment(1);
     metrics::histogram!("http_request_duration_seconds", "route" => route.to_owned(), "method" => method)
@@ -39,7 +77,7 @@ pub(super) fn request(seen: &Seen, context: Option<&Context>, status: StatusCode
         caller = context.map(|context| caller_hash(&context.caller().subject)),
         method,
         route,
-        status = status.as_u16(),
+        status,
         duration_ms = elapsed.as_secs_f64() * 1e3,
         "request"
     );

@@ -48,3 +48,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub async fn demo(dp: &DataPath, ctx: &Context) -> Result<(), Error> {
     Trading::open(dp).await?.load_demo(ctx).await
 }
+
+/// What the socket speaks, for the document.
+pub fn socket_document() -> api::asyncapi::SocketDocument {
+    api::asyncapi::SocketDocument {
+        name: stream::NAME,
+        address: "/v1/trading/ws",
+        summary: "Trade and follow the market",
+        operations: OPERATIONS,
+        channels: CHANNELS,
+    }
+}

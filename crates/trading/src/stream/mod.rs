@@ -22,6 +22,9 @@ use crate::model::{AccountId, OrderId};
 use crate::service::{Trading, WhichOrder};
 use crate::wire::{self, CancelArgs, GetCommandArgs, PlaceArgs};
 
+/// The module, in metrics, quotas and the document.
+pub const NAME: &str = "trading";
+
 const PLACE: &str = "order.place";
 const CANCEL: &str = "order.cancel";
 const GET_COMMAND: &str = "command.get";
@@ -179,7 +182,7 @@ impl Socket {
 
 impl Protocol for Socket {
     fn name(&self) -> &'static str {
-        "trading"
+        NAME
     }
 
     fn operations(&self) -> &'static [Operation] {

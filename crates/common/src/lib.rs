@@ -11,6 +11,7 @@ mod data_path;
 pub mod db;
 pub mod event;
 pub mod events;
+pub mod jobs;
 pub mod limit;
 pub mod redis_node;
 
@@ -20,5 +21,5 @@ use self::db::Statement;
 
 /// Every statement of this crate, for the registry.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    db::STATEMENTS.iter().chain(events::STATEMENTS).copied().flatten()
+    db::STATEMENTS.iter().chain(events::STATEMENTS).chain(jobs::STATEMENTS).copied().flatten()
 }

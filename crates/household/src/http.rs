@@ -5,10 +5,12 @@ mod answers;
 mod categories;
 mod changes;
 mod households;
+mod imports;
 mod members;
 mod transactions;
 
 use crate::service::Household;
+use api::Actions;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -42,6 +44,11 @@ pub fn routes() -> OpenApiRouter<Arc<Household>> {
             transactions::update_transaction,
             transactions::delete_transaction
         ))
+        .routes(routes!(imports::create_import))
+        .routes(routes!(imports::get_import))
+        .routes(routes!(imports::list_import_rows))
+        .action(routes!(imports::commit_import))
+        .action(routes!(imports::revert_import))
         .routes(routes!(changes::list_changes))
         .routes(routes!(changes::get_summary))
 }

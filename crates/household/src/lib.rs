@@ -5,6 +5,7 @@
 //! rules, `service` for how a write goes, `store` for the SQL, `projection` for balances and summaries, `import` for bank
 //! statements.
 
+mod demo;
 pub mod error;
 mod http;
 pub mod import;
@@ -13,6 +14,7 @@ mod projection;
 pub mod service;
 mod store;
 
+pub use demo::{DEMO_HOUSEHOLD, demo};
 pub use error::PROBLEMS;
 pub use service::Household;
 pub use store::STATEMENTS;
@@ -21,13 +23,15 @@ use common::DataPath;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-impl Household {
-    /// Opens the module on its data path and starts its projector.
-    pub fn start(path: &DataPath) -> Arc<Household> {
-        let household = Arc::new(Household::new(path.db.clone(), &path.caches));
-        path.project(projection::projection());
-        household
-    }
+/// Opens the module on its data path, starts its projector, and says what is done for its jobs.
+pub fn start(path: &DataPath) -> Arc<Household> {
+    let household = Arc::new(Household::new(path.db.clone(), &path.caches));
+    path.project(projection::projection());
+    let reader = household.clone();
+    path.jobs.operation(service::READ_IMPORT, &path.db, move |running| {
+        service::import_reading::run(reader.clone(), running)
+    });
+    household
 }
 
 /// All routes, below `/v1/households`.

@@ -23,14 +23,14 @@ pub(crate) fn projection() -> Projection {
 
 async fn apply(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), DbError> {
     let Some(first) = events.first() else { return Ok(()) };
-    let moves = summed(events.iter().flat_map(moves_of));
+    let moves = summed(events.iter().map(moves_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten());
     if moves.is_empty() { Ok(()) } else { add_moves(tx, first.stream, &moves).await }
 }
 
-fn moves_of(event: &Event) -> Vec<Move> {
+fn moves_of(event: &Event) -> Result<Vec<Move>, DbError> {
     match event.body.get("moves") {
-        Some(moves) => serde_json::from_value(moves.clone()).expect("written by Writing::note"),
-        None => Vec::new(),
+        Some(moves) => serde_json::from_value(moves.clone()).map_err(|error| DbError::row(PROJECTOR, error)),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -3,6 +3,10 @@
 
 mod accounts;
 mod changes;
+mod import_commit;
+pub(crate) mod import_reading;
+mod import_view;
+mod imports;
 mod people;
 mod totals;
 mod transactions;
@@ -10,6 +14,10 @@ mod writing;
 
 pub use accounts::{NewAccount, NewCategory};
 pub use changes::{CHANGES_MAX, Change, Changes};
+pub use import_commit::{DecisionOnRow, Decisions};
+pub use import_view::{ImportRowView, ImportView, StatementView};
+pub use imports::NewImport;
+pub(crate) use imports::READ_IMPORT;
 pub use people::{HouseholdView, NewHousehold, NewMember};
 pub use totals::{AccountChange, AsOf, Balance, CategoryTotal, CurrencyTotal, Summary};
 pub use transactions::{NewTransaction, SourceView, TransactionFilter, TransactionView};

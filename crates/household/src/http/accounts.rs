@@ -54,10 +54,10 @@ pub(super) async fn create_account(
     key: IdempotencyKey,
     Json(new): Json<NewAccount>,
 ) -> Result<Reply, Problem> {
-    let (service, ctx, new) = (&*service, &ctx.0, &new);
+    let (ctx, new) = (&ctx.0, &new);
     api::idempotency::once(ctx, &service.db, &key, move |tx| {
         Box::pin(async move {
-            let (account, is_new) = service.create_account(ctx, tx, household, new).await?;
+            let (account, is_new) = Household::create_account(ctx, tx, household, new).await?;
             let location = format!("/v1/households/{household}/accounts/{}", account.id);
             Ok::<_, Error>(created(location, account.version, &account, is_new))
         })

@@ -54,10 +54,10 @@ pub(super) async fn create_category(
     key: IdempotencyKey,
     Json(new): Json<NewCategory>,
 ) -> Result<Reply, Problem> {
-    let (service, ctx, new) = (&*service, &ctx.0, &new);
+    let (ctx, new) = (&ctx.0, &new);
     api::idempotency::once(ctx, &service.db, &key, move |tx| {
         Box::pin(async move {
-            let (category, is_new) = service.create_category(ctx, tx, household, new).await?;
+            let (category, is_new) = Household::create_category(ctx, tx, household, new).await?;
             let location = format!("/v1/households/{household}/categories/{}", category.id);
             Ok::<_, Error>(created(location, category.version, &category, is_new))
         })

@@ -53,11 +53,11 @@ pub(super) async fn create_household(
     key: IdempotencyKey,
     Json(new): Json<NewHousehold>,
 ) -> Result<Reply, Problem> {
-    let (service, ctx, new) = (&*service, &ctx.0, &new);
+    let (ctx, new) = (&ctx.0, &new);
     let id = Household::new_household_id(ctx, key.as_str());
     api::idempotency::once(ctx, &service.db, &key, move |tx| {
         Box::pin(async move {
-            let (view, is_new) = service.create_household(ctx, tx, id, new).await?;
+            let (view, is_new) = Household::create_household(ctx, tx, id, new).await?;
             let location = format!("/v1/households/{id}");
             Ok::<_, Error>(created(location, view.household.version, &view, is_new))
         })

@@ -57,10 +57,10 @@ pub(super) async fn add_member(
     key: IdempotencyKey,
     Json(new): Json<NewMember>,
 ) -> Result<Reply, Problem> {
-    let (service, ctx, new) = (&*service, &ctx.0, &new);
+    let (ctx, new) = (&ctx.0, &new);
     api::idempotency::once(ctx, &service.db, &key, move |tx| {
         Box::pin(async move {
-            let (member, is_new) = service.add_member(ctx, tx, household, new).await?;
+            let (member, is_new) = Household::add_member(ctx, tx, household, new).await?;
             let location = format!("/v1/households/{household}/members/{}", segment(&member.subject));
             Ok::<_, Error>(created(location, member.version, &member, is_new))
         })

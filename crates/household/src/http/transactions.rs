@@ -88,10 +88,10 @@ pub(super) async fn create_transaction(
     key: IdempotencyKey,
     Json(new): Json<NewTransaction>,
 ) -> Result<Reply, Problem> {
-    let (service, ctx, new) = (&*service, &ctx.0, &new);
+    let (ctx, new) = (&ctx.0, &new);
     api::idempotency::once(ctx, &service.db, &key, move |tx| {
         Box::pin(async move {
-            let (transaction, is_new) = service.create_transaction(ctx, tx, household, new).await?;
+            let (transaction, is_new) = Household::create_transaction(ctx, tx, household, new).await?;
             let location = format!("/v1/households/{household}/transactions/{}", transaction.id);
             Ok::<_, Error>(created(location, transaction.version, &transaction, is_new))
         })

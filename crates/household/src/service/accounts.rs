@@ -225,7 +225,6 @@ async fn find_live<I: Item>(tx: &mut Tx<'_>, household: Uuid, id: Uuid) -> Resul
 impl Household {
     /// Creates an account. The same again gives what is there; `true`: it is new.
     pub async fn create_account(
-        &self,
         ctx: &Context,
         tx: &mut Tx<'_>,
         household: Uuid,
@@ -282,7 +281,6 @@ impl Household {
 
     /// Creates a category. The same again gives what is there; `true`: it is new.
     pub async fn create_category(
-        &self,
         ctx: &Context,
         tx: &mut Tx<'_>,
         household: Uuid,

@@ -51,7 +51,6 @@ impl Household {
 
     /// Creates a household whose owner is the caller. The same again gives what is there; `true`: it is new.
     pub async fn create_household(
-        &self,
         ctx: &Context,
         tx: &mut Tx<'_>,
         id: Uuid,
@@ -128,7 +127,6 @@ impl Household {
 
     /// Adds a member. The same again gives who is there; `true`: is new.
     pub async fn add_member(
-        &self,
         ctx: &Context,
         tx: &mut Tx<'_>,
         household: Uuid,

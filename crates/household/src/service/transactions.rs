@@ -162,7 +162,6 @@ pub(crate) fn subject(id: Uuid) -> String {
 impl Household {
     /// Creates a transaction. The same again gives what is there; `true`: it is new.
     pub async fn create_transaction(
-        &self,
         ctx: &Context,
         tx: &mut Tx<'_>,
         household: Uuid,

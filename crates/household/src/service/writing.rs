@@ -61,13 +61,23 @@ impl<'c> Writing<'c> {
         household: Uuid,
         needed: Role,
     ) -> Result<Writing<'c>, Error> {
+        Writing::open_as(tx, &ctx.caller().subject, ctx.now(), household, needed).await
+    }
+
+    /// The same in the name of one who asked for it earlier.
+    pub(crate) async fn open_as(
+        tx: &mut Tx<'_>,
+        actor: &'c str,
+        now: DateTime<Utc>,
+        household: Uuid,
+        needed: Role,
+    ) -> Result<Writing<'c>, Error> {
         let head = log::lock(tx, &[household]).await?.remove(&household).ok_or(Error::NotFound)?;
-        let actor = &*ctx.caller().subject;
         let role = store::people::read_role(tx, household, actor).await?.ok_or(Error::NotFound)?;
         if role < needed {
             return Err(Error::RoleTooLow(needed));
         }
-        Ok(Writing { household, role, actor, now: ctx.now(), head, events: Vec::new() })
+        Ok(Writing { household, role, actor, now, head, events: Vec::new() })
     }
 
     /// A household that starts; the caller is about to be its owner.
@@ -112,17 +122,17 @@ impl<'c> Writing<'c> {
     }
 
     /// Appends what was noted and moves the counter. Nothing noted: nothing is bumped and nobody is told.
-    pub(crate) async fn close(self, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) async fn close(mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let (actor, head) = (self.actor, self.head);
         let stream = StreamKey { kind: STREAM_KIND, id: self.household };
-        let events = self.events.iter().zip(1..).map(|(noted, n)| NewEvent {
+        let events = self.events.iter_mut().zip(1..).map(|(noted, n)| NewEvent {
             stream,
             seq: head + n,
             actor,
+            body: std::mem::take(&mut noted.body),
             subject: &noted.subject,
             kind: noted.kind,
             schema: EVENT_SCHEMA,
-            body: noted.body.clone(),
         });
         log::append(tx, self.now, events.collect()).await?;
         Ok(())

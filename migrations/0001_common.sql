@@ -16,7 +16,8 @@ BEGIN
     END IF;
     -- Two processes may want the same month at the same moment.
     PERFORM pg_advisory_xact_lock(hashtextextended(format('weir.partition.%s.%s', module, child), 0));
-    IF to_regclass(format('%I.%I', module, child)) IS NOT NULL THEN
+    -- Not to_regclass: it still remembers that there was none, for an advisory lock takes in no invalidations.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = child AND relnamespace = module::regnamespace) THEN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE %I.%I (LIKE %I.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',

@@ -156,7 +156,8 @@ BEGIN
     END IF;
     -- Two processes may want the same month at the same moment, and ATTACH takes turns anyway.
     PERFORM pg_advisory_xact_lock(hashtextextended('weir.partition.health.sample', 0));
-    IF to_regclass('health.' || child) IS NOT NULL THEN
+    -- Not to_regclass: it still remembers that there was none, for an advisory lock takes in no invalidations.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = child AND relnamespace = 'health'::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE health.%I (LIKE health.sample INCLUDING ALL)', child);

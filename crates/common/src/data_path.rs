@@ -15,6 +15,7 @@ use crate::db::{Budget, Db, DbOptions, OpenError};
 use crate::events::projector::{self, Wake};
 use crate::events::tail::Tail;
 use crate::events::{Feeds, Moved, Projection, log};
+use crate::jobs::Jobs;
 use crate::redis_node::RedisNode;
 
 /// Partitions of the log that are made ahead: this month and the next two.
@@ -36,6 +37,10 @@ pub struct DataPathOptions {
     pub epoch: String,
     /// The program's clock.
     pub clock: Clock,
+    /// The process's jobs.
+    pub jobs: Jobs,
+    /// Whether this process runs projections and jobs.
+    pub work: bool,
     /// Ends everything.
     pub shutdown: CancellationToken,
 }
@@ -49,6 +54,8 @@ pub struct DataPath {
     pub feeds: Feeds,
     /// Tiers fenced by the log.
     pub caches: Caches,
+    /// Handlers of background work, and the way to enqueue some.
+    pub jobs: Jobs,
     /// The program's clock.
     pub clock: Clock,
     /// Told when the program shuts down.
@@ -56,6 +63,7 @@ pub struct DataPath {
     /// Background tasks: the shutdown waits for them.
     pub tasks: TaskTracker,
     told: Told,
+    work: bool,
 }
 
 /// Everyone in this process who is told when a stream moves.
@@ -67,9 +75,12 @@ struct Told {
 }
 
 impl DataPath {
+    /// What each module's data path opens beside its pools.
+    pub const CONNECTIONS_BESIDE_POOLS: usize = TAIL_CONNECTIONS;
+
     /// Opens the database, makes the log's partitions, and starts the tail.
     pub async fn open(options: DataPathOptions, budget: &Budget) -> Result<Self, OpenError> {
-        let DataPathOptions { db, redis, epoch, clock, shutdown } = options;
+        let DataPathOptions { db, redis, epoch, clock, jobs, work, shutdown } = options;
         let ctx = Context::background(clock.clone());
         budget.reserve(&format!("the {} tail", db.module), TAIL_CONNECTIONS)?;
         let db = Db::open(&ctx, db, budget).await?;
@@ -77,7 +88,7 @@ impl DataPath {
         let feeds = Feeds::new(db.clone(), clock.clone());
         let caches = Caches::new(db.clone(), redis.clone(), &epoch);
         let told = Told { feeds: feeds.clone(), caches: caches.clone(), projectors: Arc::default() };
-        let path = Self { db, feeds, caches, clock, shutdown, tasks: TaskTracker::new(), told };
+        let path = Self { db, feeds, caches, jobs, clock, shutdown, tasks: TaskTracker::new(), told, work };
         path.start(redis, &epoch);
         Ok(path)
     }
@@ -106,8 +117,11 @@ impl DataPath {
         self.tasks.spawn(maintain(self.db.clone(), self.clock.clone(), self.shutdown.clone()));
     }
 
-    /// Starts a projector.
+    /// Starts a projector, where this process is to work.
     pub fn project(&self, projection: Projection) {
+        if !self.work {
+            return;
+        }
         let (wake, run) =
             projector::start(self.db.clone(), self.clock.clone(), projection, self.shutdown.clone());
         self.told.projectors.write().push(wake);

@@ -104,9 +104,6 @@ problem_types! {
     IMPORT_TOO_CROWDED = 409, "import-too-crowded", "Too many transactions to compare with",
         "The account has more transactions around the file's dates than an import is compared with. Import the \
          statement in shorter periods.";
-    PROJECTION_BEHIND = 503, "projection-behind", "The totals are not that far yet",
-        "Balances and summaries follow the changes of a household a moment later. They have not reached the change that \
-         the `Consistency-Token` names. Wait as `Retry-After` says, or let the server wait with `Prefer: wait=2`.";
     CHANGES_RESET = 410, "changes-reset", "The changes from there on are not kept",
         "The number is older than the oldest change that is kept (`floor`), or is none that this household ever had. Read \
          everything again and go on from `head`.";
@@ -139,7 +136,7 @@ impl From<Error> for Problem {
             Error::OpeningExists => Problem::of(&OPENING_EXISTS),
             Error::ImportState(state) => Problem::of(&IMPORT_STATE).detail(detail).with("state", state),
             Error::ImportTooCrowded => Problem::of(&IMPORT_TOO_CROWDED),
-            Error::ProjectionBehind { at, wanted } => Problem::of(&PROJECTION_BEHIND)
+            Error::ProjectionBehind { at, wanted } => Problem::of(&kinds::PROJECTION_BEHIND)
                 .detail(detail)
                 .with("as_of", at)
                 .with("wanted", wanted)

@@ -1,0 +1,252 @@
+//! `weir serve`: the modules on their data paths behind one router, until it is told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::auth::{AuthConfig, DevIssuer, Verifier};
+use api::readiness::Readiness;
+use api::socket::{SocketOptions, Sockets};
+use api::{App, AppConfig, Environment};
+use common::context::{Clock, Context};
+use common::db::{Budget, DbOptions};
+use common::jobs::{self, Jobs, WorkerOptions};
+use common::limit::Limits;
+use common::redis_node::RedisNode;
+use common::{DataPath, DataPathOptions};
+use futures_util::future::join_all;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::documents;
+use crate::modules::{Module, Running};
+use crate::telemetry;
+
+/// Jobs that a process runs at once.
+const JOBS_CONCURRENCY: usize = 2;
+/// How often it is looked whether the databases answer, for `/readyz` to report.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long such a look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of the time that a shutdown may take, requests get this share; the rest is for batches, jobs and pools.
+const REQUESTS_SHARE: f64 = 0.6;
+
+/// A program that is set up and about to serve.
+pub struct Server {
+    config: Config,
+    router: axum::Router,
+    running: Vec<Running>,
+    jobs: TaskTracker,
+    readiness: Readiness,
+    sockets: TaskTracker,
+    /// Told first: sockets close, requests finish.
+    closing: CancellationToken,
+    /// Told last: batches, projections and jobs end.
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Connects to everything and starts the modules.
+    pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let (readiness, sockets) = (Readiness::default(), TaskTracker::new());
+        let limits = limits(&config)?;
+        let opened = open_data_paths(&config, &clock, &shutdown).await?;
+        let mut started = Vec::new();
+        for (module, data_path) in opened.paths {
+            started.push(module.start(data_path).await.with_context(|| format!("{module} can't start"))?);
+        }
+        let jobs = TaskTracker::new();
+        if config.roles.worker {
+            // Every handler is there now.
+            let options = WorkerOptions { writer: config.database.clone(), concurrency: JOBS_CONCURRENCY };
+            jobs::start(&opened.jobs, options, &opened.budget, &shutdown, &jobs)?;
+        }
+        let verifier = verifier(&config, &clock)?;
+        let app = App {
+            config: AppConfig {
+                public_base: config.public_base.clone(),
+                environment: config.environment,
+                cors_origins: config.cors_origins.clone(),
+                ..AppConfig::default()
+            },
+            clock,
+            verifier: verifier.clone(),
+            readiness: readiness.clone(),
+            limits: limits.clone(),
+            sockets: Sockets::new(
+                verifier,
+                limits,
+                SocketOptions::default(),
+                closing.clone(),
+                sockets.clone(),
+            ),
+            problems: documents::problems(&config.modules),
+            asyncapi: documents::asyncapi(&config.modules)?,
+        };
+        let routers = if config.roles.api {
+            started.iter_mut().map(|r| std::mem::take(&mut r.router)).collect()
+        } else {
+            Vec::new()
+        };
+        let databases = started.iter().map(|r| r.data_path.db.clone()).collect();
+        let router = app.router(routers, databases)?;
+        Ok(Self { config, router, running: started, jobs, readiness, sockets, closing, shutdown })
+    }
+
+    /// Serves until `stop` is done, then drains within the configured time.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        admin: (TcpListener, PrometheusHandle),
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (address, admin_address) = (listener.local_addr()?, admin.0.local_addr()?);
+        let until = self.shutdown.clone().cancelled_owned();
+        let admin = tokio::spawn(telemetry::serve_metrics(admin.0, admin.1, until));
+        let looks = tokio::spawn(look(self.databases(), self.readiness.clone()));
+        let closing = self.closing.clone();
+        let service = self.router.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
+        let serving = tokio::spawn(async move {
+            let until = closing.cancelled_owned();
+            axum::serve(listener, service).with_graceful_shutdown(until).await
+        });
+        self.readiness.started();
+        tracing::info!(listen = %address, admin = %admin_address, modules = ?self.config.modules, "ready");
+
+        stop.await;
+        tracing::info!("stopping: not ready any more");
+        self.readiness.drain();
+        tokio::time::sleep(self.config.drain).await;
+        self.closing.cancel();
+        let for_requests = self.config.stop_timeout.mul_f64(REQUESTS_SHARE);
+        let drained = tokio::time::timeout(for_requests, async {
+            self.sockets.close();
+            self.sockets.wait().await;
+            serving.await
+        });
+        match drained.await {
+            Ok(served) => served??,
+            Err(_) => tracing::warn!("requests that took too long are cut off"),
+        }
+        self.shutdown.cancel();
+        let for_the_rest = self.config.stop_timeout.saturating_sub(for_requests);
+        let background = self.running.iter().map(|r| &r.data_path.tasks).chain([&self.jobs]);
+        let ended = join_all(background.map(|tasks| {
+            tasks.close();
+            tasks.wait()
+        }));
+        if tokio::time::timeout(for_the_rest, ended).await.is_err() {
+            tracing::warn!("background work that took too long is cut off");
+        }
+        for running in &self.running {
+            running.data_path.db.close();
+        }
+        looks.abort();
+        admin.await??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn databases(&self) -> Vec<common::db::Db> {
+        self.running.iter().map(|r| r.data_path.db.clone()).collect()
+    }
+}
+
+/// The modules' data paths and what they share.
+pub struct Opened {
+    /// One per module.
+    pub paths: Vec<(Module, DataPath)>,
+    /// The process's connections.
+    pub budget: Budget,
+    /// Where modules put their handlers.
+    pub jobs: Jobs,
+}
+
+/// One data path per module, all within one budget of connections.
+pub async fn open_data_paths(
+    config: &Config,
+    clock: &Clock,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Opened> {
+    let budget = Budget::new(config.database_connections);
+    let jobs = Jobs::new(clock.clone());
+    let redis = config.redis_url.as_deref().map(RedisNode::open).transpose().context("REDIS_URL")?;
+    let each = pool_size(config)?;
+    let mut paths = Vec::new();
+    for module in &config.modules {
+        let options = DataPathOptions {
+            db: DbOptions {
+                module: module.name(),
+                writer: config.database.clone(),
+                readers: config.readers.clone(),
+                writer_connections: each,
+                reader_connections: each,
+            },
+            redis: redis.clone(),
+            epoch: config.epoch.clone(),
+            clock: clock.clone(),
+            jobs: jobs.clone(),
+            work: config.roles.worker,
+            shutdown: shutdown.clone(),
+        };
+        let path =
+            DataPath::open(options, &budget).await.with_context(|| format!("the database of {module}"))?;
+        paths.push((*module, path));
+    }
+    Ok(Opened { paths, budget, jobs })
+}
+
+/// An equal share for each module's pool at each target, of what tails and jobs leave.
+fn pool_size(config: &Config) -> anyhow::Result<usize> {
+    let (modules, targets) = (config.modules.len(), 1 + config.readers.len());
+    let jobs = if config.roles.worker { WorkerOptions::connections(JOBS_CONCURRENCY) } else { 0 };
+    let beside = DataPath::CONNECTIONS_BESIDE_POOLS * modules + jobs;
+    let pools = modules * targets;
+    let each = config.database_connections.saturating_sub(beside) / pools.max(1);
+    anyhow::ensure!(
+        each > 0,
+        "WEIR_DATABASE_CONNECTIONS: {modules} modules on {targets} databases need at least {}",
+        beside + pools
+    );
+    Ok(each)
+}
+
+fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let policies = match &config.policies {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("WEIR_POLICIES {}", file.display()))?
+        }
+        None => include_str!("../policies.toml").to_owned(),
+    };
+    Limits::new(&policies).context("WEIR_POLICIES")
+}
+
+fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {
+    let dev = match config.environment {
+        Environment::Production => None,
+        Environment::Development => {
+            let issuer = DevIssuer::new(config.environment, config.dev_key_file.as_deref(), clock.clone());
+            Some(issuer.context("WEIR_DEV_KEY_FILE")?)
+        }
+    };
+    let trusted = AuthConfig {
+        issuer: config.jwt_issuer.clone(),
+        audience: config.jwt_audience.clone(),
+        jwks_url: config.jwks_url.clone(),
+    };
+    Ok(Verifier::new(&trusted, dev, clock.clone()))
+}
+
+/// Reports on the databases; they don't decide whether the process is ready.
+async fn look(databases: Vec<common::db::Db>, readiness: Readiness) {
+    loop {
+        for db in &databases {
+            let ctx = Context::background(Clock::default()).with_deadline(LOOK_TIMEOUT);
+            readiness.dependency(db.module(), db.ping(&ctx).await.is_ok());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

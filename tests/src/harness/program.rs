@@ -1,0 +1,81 @@
+//! The program as a process of its own: started, asked, stopped, killed.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{Database, User, setting};
+
+/// A process that serves. Killed when dropped.
+pub struct Program {
+    process: Child,
+    /// `http://127.0.0.1:port`
+    pub base: String,
+    /// `http://127.0.0.1:port` of `/metrics`.
+    pub admin: String,
+}
+
+impl Program {
+    /// Starts the program on a database, with settings beside or instead of the tests' own, and waits until it serves.
+    pub async fn start(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(setting("WEIR_BIN"));
+        command
+            .arg("serve")
+            .env("DATABASE_URL", database.url())
+            .env("DATABASE_READER_URLS", database.reader_url())
+            .env("REDIS_URL", setting("WEIR_TEST_REDIS_URL"))
+            // Each database is a data set of its own in Redis.
+            .env("WEIR_EPOCH", &database.name)
+            .env("WEIR_DATABASE_CONNECTIONS", "30")
+            .env("WEIR_LISTEN", "127.0.0.1:0")
+            .env("WEIR_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("WEIR_ENV", "development")
+            .env("WEIR_DEV_KEY_FILE", std::env::temp_dir().join(format!("{}.key", database.name)))
+            .env("WEIR_LOG", "json")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut process = command.spawn().expect("WEIR_BIN can be started");
+        let mut log = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
+        let mut said = Vec::new();
+        let ready = loop {
+            let Some(line) = log.next_line().await.unwrap() else {
+                panic!("the program ended before it was ready:\n{}", said.join("\n"));
+            };
+            match serde_json::from_str::<Value>(&line) {
+                Ok(line) if line["message"] == "ready" => break line,
+                _ => said.push(line),
+            }
+        };
+        // The pipe must not fill up.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let address =
+            |name: &str| format!("http://{}", ready[name].as_str().expect("the log says the address"));
+        Self { process, base: address("listen"), admin: address("admin") }
+    }
+
+    /// A person with every module's scopes.
+    pub async fn user(&self, name: &str) -> User {
+        User::sign_in(&self.base, json!({"sub": name})).await
+    }
+
+    /// A person with these scopes alone.
+    pub async fn user_with(&self, name: &str, scopes: &[&str]) -> User {
+        User::sign_in(&self.base, json!({"sub": name, "scopes": scopes})).await
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn stop(mut self) -> Option<i32> {
+        let pid = self.process.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        self.process.wait().await.unwrap().code()
+    }
+}

@@ -1,0 +1,9 @@
+//! Everything that needs a real database, through the public API of the real program: one binary.
+//!
+//! `cargo xtask test` starts a primary with a standby and Redis, builds the program, and runs this.
+
+mod harness;
+
+mod flow;
+mod freshness;
+mod service;

@@ -1,0 +1,1 @@
+//! The three flows, end to end.

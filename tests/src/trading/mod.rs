@@ -1,0 +1,11 @@
+//! Orders, books and accounts, over HTTP and the socket.
+
+mod account_stream;
+mod book;
+mod checksum;
+mod client;
+mod commands;
+mod market;
+mod orders;
+mod processes;
+mod refusals;

@@ -369,7 +369,9 @@ fn is_of_content(error: &DbError) -> bool {
     error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)))
 }
 
-/// PostgreSQL says so with the code of a violated check.
+/// PostgreSQL says so with the code of a violated check, but names no constraint.
 fn is_without_partition(error: &DbError) -> bool {
-    error.code().is_some_and(|code| code.code() == "23514")
+    let DbError::Sql { source, .. } = error else { return false };
+    let refused = source.as_db_error();
+    refused.is_some_and(|refused| refused.code().code() == "23514" && refused.constraint().is_none())
 }

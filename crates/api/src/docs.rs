@@ -1,7 +1,7 @@
 //! `/openapi.json`, `/asyncapi.json` and `/docs`. What the conventions add to every operation (headers, errors,
 //! security) is added to the document here, from the operation's `x-…`, so no module writes it by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -39,7 +39,9 @@ const BEARER: &str = "bearer";
 /// The whole document: the modules' operations with what the conventions add.
 pub(crate) fn complete(modules: Vec<OpenApi>, problems: &Registry) -> Result<OpenApi, InvalidDocument> {
     let mut document = OpenApi::default();
+    let mut mistakes = Vec::new();
     for module in modules {
+        mistakes.extend(ambiguous(&document, &module));
         document.merge(module);
     }
     document.info = InfoBuilder::new()
@@ -57,8 +59,42 @@ pub(crate) fn complete(modules: Vec<OpenApi>, problems: &Registry) -> Result<Ope
         .schemas
         .insert(conventions::PROBLEM_SCHEMA.into(), <ProblemBody as utoipa::PartialSchema>::schema());
     components.schemas.insert(FieldError::name().into(), <FieldError as utoipa::PartialSchema>::schema());
-    conventions::apply(&mut document, problems)?;
-    Ok(document)
+    mistakes.extend(conventions::apply(&mut document, problems));
+    mistakes.extend(dangling(&document));
+    if mistakes.is_empty() { Ok(document) } else { Err(InvalidDocument(mistakes)) }
+}
+
+/// Schemas that two modules call by one name and mean differently.
+fn ambiguous(document: &OpenApi, module: &OpenApi) -> Vec<String> {
+    let schemas = |it: &OpenApi| it.components.as_ref().map(|it| it.schemas.clone()).unwrap_or_default();
+    let known = schemas(document);
+    let differs = |(name, schema): &(String, _)| known.get(name).is_some_and(|known| known != schema);
+    let twice = schemas(module).into_iter().filter(differs);
+    twice.map(|(name, _)| format!("there are two different schemas named {name}")).collect()
+}
+
+/// Schemas that are referred to and don't exist: utoipa doesn't collect those of query parameters.
+fn dangling(document: &OpenApi) -> Vec<String> {
+    let json = to_json(document);
+    let mut referred = BTreeSet::new();
+    references(&json, &mut referred);
+    let schemas = &json["components"]["schemas"];
+    let missing = referred.into_iter().filter(|name| schemas.get(name).is_none());
+    missing
+        .map(|name| format!("there is no schema {name}; `#[param(inline)]` puts it where it is used"))
+        .collect()
+}
+
+fn references<'j>(json: &'j Value, found: &mut BTreeSet<&'j str>) {
+    match json {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            found.extend(reference.and_then(|it| it.strip_prefix("#/components/schemas/")));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
 }
 
 /// The document as JSON, the same text at every run.
@@ -103,4 +139,46 @@ pub(crate) fn router(openapi: &Value, asyncapi: &Value) -> Router {
         get(async move || ([(CONTENT_TYPE, JSON), (CACHE_CONTROL, PUBLIC)], text).into_response())
     };
     Router::new().route("/openapi.json", serve(openapi)).route("/asyncapi.json", serve(asyncapi)).merge(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn module(path: &str, schemas: Value) -> OpenApi {
+        let response = json!({"description": "", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/A"}}}});
+        let operation = json!({"operationId": "get_a", "x-scope": "public", "responses": {"200": response}});
+        serde_json::from_value(json!({
+            "openapi": "3.1.0", "info": {"title": "t", "version": "1"},
+            "paths": {path: {"get": operation}}, "components": {"schemas": schemas},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn one_name_means_one_schema() {
+        let of = |kind: &str| json!({"A": {"type": kind}});
+        let complete = |kinds: [&str; 2]| {
+            let modules = kinds.iter().zip(["/v1/a", "/v1/b"]).map(|(kind, path)| module(path, of(kind)));
+            complete(modules.collect(), &Registry::default()).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(complete(["string", "string"]), Ok(()));
+        assert!(complete(["string", "boolean"]).unwrap_err().contains("two different schemas named A"));
+    }
+
+    #[test]
+    fn what_is_referred_to_is_there() {
+        let refused =
+            complete(vec![module("/v1/a", json!({}))], &Registry::default()).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("there is no schema A"), "{refused}");
+    }
+
+    #[test]
+    fn extensions_come_in_one_order() {
+        let mut json = json!({"x-b": 1, "a": {"x-d": 1, "x-c": 2}, "x-a": 2});
+        sort_extensions(&mut json);
+        assert_eq!(json.to_string(), r#"{"a":{"x-c":2,"x-d":1},"x-a":2,"x-b":1}"#);
+    }
 }

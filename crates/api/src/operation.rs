@@ -204,7 +204,8 @@ async fn get_operation(
     params(("id" = Uuid, Path, description = "The operation")),
     responses((status = 200, description = "The operation", body = OperationView)),
     extensions(
-        ("x-scope" = json!("any")), ("x-precondition" = json!("none")), ("x-freshness" = json!("strong")),
+        ("x-scope" = json!("any")), ("x-idempotency" = json!("content")), ("x-precondition" = json!("none")),
+        ("x-freshness" = json!("strong")),
     ),
 )]
 async fn cancel_operation(

@@ -14,13 +14,13 @@ use utoipa::openapi::{
 use super::BEARER;
 use crate::problem::registry::Registry;
 use crate::problem::{ProblemType, kinds};
-use crate::route::{ANY, InvalidDocument, PUBLIC, extension};
+use crate::route::{ANY, PUBLIC, extension};
 
 /// The schema that every error refers to.
 pub(super) const PROBLEM_SCHEMA: &str = "Problem";
 
-/// Completes every operation.
-pub(super) fn apply(document: &mut OpenApi, problems: &Registry) -> Result<(), InvalidDocument> {
+/// Completes every operation; says what can't be right.
+pub(super) fn apply(document: &mut OpenApi, problems: &Registry) -> Vec<String> {
     let mut mistakes = Vec::new();
     for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
@@ -30,7 +30,7 @@ pub(super) fn apply(document: &mut OpenApi, problems: &Registry) -> Result<(), I
             }
         }
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(InvalidDocument(mistakes)) }
+    mistakes
 }
 
 fn complete(operation: &mut Operation, problems: &Registry) -> Result<(), String> {

@@ -19,6 +19,7 @@ use crate::wire::OrderBody;
 #[into_params(parameter_in = Query)]
 pub(super) struct OrderFilter {
     /// Only those that rest.
+    #[param(inline)]
     status: Option<OnlyOpen>,
 }
 

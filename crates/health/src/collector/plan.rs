@@ -209,7 +209,7 @@ impl<'a> Plan<'a> {
         oldest: chrono::DateTime<chrono::Utc>,
     ) -> Decided {
         let submission = &self.submissions[at.0];
-        let quarantined = known.quarantined.get(&(item.hash, quarantine_key(submission, item)));
+        let quarantined = || known.quarantined.get(&(item.hash, quarantine_key(submission, item)));
         match place {
             Place::New => Decided::New(Status::of(&item.verdict)),
             Place::Earlier(submission, earlier) => {
@@ -222,7 +222,7 @@ impl<'a> Plan<'a> {
             Place::Numbered(index) if known.stored.contains(&index) => {
                 Decided::Duplicate(Some(Status::Stored))
             }
-            Place::Numbered(_) => match quarantined.map(String::as_str) {
+            Place::Numbered(_) => match quarantined().map(String::as_str) {
                 Some("conflict") => Decided::Conflict(true),
                 Some(status) => Decided::Duplicate(Status::parse(status)),
                 // What is past retention may have been dropped since it was received.
@@ -240,7 +240,7 @@ impl<'a> Plan<'a> {
                 };
                 match hash == item.hash {
                     true => Decided::Duplicate(Status::parse(status)),
-                    false => Decided::Conflict(quarantined.is_some()),
+                    false => Decided::Conflict(quarantined().is_some()),
                 }
             }
         }

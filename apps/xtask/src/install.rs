@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use embedded::{Place, Postgres, find_redis};
+use embedded::{Postgres, find_redis};
 use nix::unistd::geteuid;
 
+use crate::servers::folder;
 use crate::signals::Signals;
 use crate::terminal::{Step, say};
 
@@ -18,8 +19,8 @@ const SCRIPT: &str = include_str!("install.sh");
 /// How much of a failed installation's log is shown.
 const TAIL_LINES: usize = 30;
 
-/// Makes sure that the programs are there. Says what it does before it does it.
-pub fn make_sure(place: &Place, signals: &Signals) -> Result<(), Box<dyn Error>> {
+/// The Debian packages of what is missing.
+pub fn missing() -> Result<Vec<&'static str>, Box<dyn Error>> {
     let mut missing = Vec::new();
     match Postgres::find() {
         Ok(_) => {}
@@ -29,21 +30,27 @@ pub fn make_sure(place: &Place, signals: &Signals) -> Result<(), Box<dyn Error>>
     if find_redis().is_err() {
         missing.push("redis-server");
     }
+    Ok(missing)
+}
+
+/// Makes sure that the programs are there. Says what it does before it does it.
+pub fn make_sure(signals: &Signals) -> Result<(), Box<dyn Error>> {
+    let missing = missing()?;
     if missing.is_empty() {
         return Ok(());
     }
-    if is_there("apt-get") && is_there("dpkg") {
-        by_apt(&missing, place)?;
-        signals.check()?;
-        Postgres::find()?;
-        find_redis()?;
-        Ok(())
-    } else {
-        Err(line_to_type(&missing).into())
+    if !(is_there("apt-get") && is_there("dpkg")) {
+        return Err(line_to_type(&missing).into());
     }
+    signals.check()?;
+    by_apt(&missing)?;
+    signals.check()?;
+    Postgres::find()?;
+    find_redis()?;
+    Ok(())
 }
 
-fn by_apt(packages: &[&str], place: &Place) -> Result<(), Box<dyn Error>> {
+fn by_apt(packages: &[&str]) -> Result<(), Box<dyn Error>> {
     let names = packages.join(" and ");
     let is_root = geteuid().is_root();
     if !is_root && !is_there("sudo") {
@@ -60,7 +67,7 @@ fn by_apt(packages: &[&str], place: &Place) -> Result<(), Box<dyn Error>> {
     if !is_root && !Command::new("sudo").arg("-v").status()?.success() {
         return Err("sudo refused".into());
     }
-    let log_path = place.folder().join("install.log");
+    let log_path = folder()?.join("install.log");
     let step = Step::begin(&format!("installing {names}"));
     let mut command = Command::new(if is_root { "sh" } else { "sudo" });
     if !is_root {

@@ -15,15 +15,18 @@ use crate::terminal::say;
 
 /// Runs the load program with these arguments, and gives its exit code. Only what it prints goes to stdout.
 pub fn load(arguments: &[String], signals: &Signals) -> Result<i32, Box<dyn Error>> {
+    let needs_servers = env::var_os("WEIR").is_none();
+    if needs_servers {
+        install::make_sure(signals)?;
+    }
     let place = open_place("load")?;
     place.clear()?;
-    if env::var_os("WEIR").is_some() {
+    if !needs_servers {
         let programs = build(&place, signals, Profile::Release, &["load"])?;
         let mut command = Command::new(programs.join("load"));
         command.args(arguments);
         return signals.run(command, &place, "load");
     }
-    install::make_sure(&place, signals)?;
     let programs = build(&place, signals, Profile::Release, &["weir", "load"])?;
     let servers = Servers::start(&place, signals)?;
     let code = against(&place, &servers, &programs, arguments, signals);

@@ -1,10 +1,10 @@
 //! The servers that the program needs, and how it is told of them.
 
 use std::error::Error;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use embedded::{Cluster, ClusterOptions, Place, Redis, is_port_free};
@@ -19,9 +19,16 @@ const DATABASE: &str = "weir";
 /// Where `up` serves when that port is free and none was named.
 const USUAL_PORT: u16 = 8080;
 
+/// The folder of everything that is made while running, in this checkout.
+pub fn folder() -> Result<PathBuf, Box<dyn Error>> {
+    let folder = root()?.join(".weir");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
 /// The place `name` of this checkout, held until this program ends.
 pub fn open_place(name: &str) -> Result<Place, Box<dyn Error>> {
-    let place = Place::open(&root()?.join(".weir"), name)?;
+    let place = Place::open(&folder()?, name)?;
     if place.leftovers() > 0 {
         say(&format!("stopped {} processes that a killed run had left here", place.leftovers()));
     }
@@ -48,6 +55,16 @@ pub fn choose_port(place: &Place, named: Option<u16>) -> Result<u16, Box<dyn Err
             say(&format!("port {USUAL_PORT} is taken; serving at {port}"));
             Ok(port)
         }
+    }
+}
+
+/// Refuses a port that was named and is taken.
+pub fn check_named_port(named: Option<u16>) -> Result<(), Box<dyn Error>> {
+    match named.filter(|port| !is_port_free(*port)) {
+        Some(port) => {
+            Err(format!("port {port} is taken; name another one, or none to get a free one").into())
+        }
+        None => Ok(()),
     }
 }
 

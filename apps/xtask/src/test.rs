@@ -49,9 +49,9 @@ fn with_servers(
     signals: &Signals,
     f: impl FnOnce(&Place, &[(&str, String)]) -> Result<i32, Box<dyn Error>>,
 ) -> Result<i32, Box<dyn Error>> {
+    install::make_sure(signals)?;
     let place = open_place("test")?;
     place.clear()?;
-    install::make_sure(&place, signals)?;
     let program = if needs_program {
         Some(build(&place, signals, Profile::Dev, &["weir"])?.join("weir"))
     } else {

@@ -8,15 +8,19 @@ use embedded::Place;
 
 use crate::install;
 use crate::program::{Ended, Profile, Served, build, root};
-use crate::servers::{Servers, choose_port, open_place, weir, write_exports};
+use crate::servers::{Servers, check_named_port, choose_port, open_place, weir, write_exports};
 use crate::signals::{Interrupted, Signals, exit_code};
 use crate::terminal::{Step, print, say};
 
 /// Serves until somebody asks to stop; gives the exit code.
 pub fn up(named_port: Option<u16>, release: bool, signals: &Signals) -> Result<i32, Box<dyn Error>> {
+    if !install::missing()?.is_empty() {
+        check_named_port(named_port)?;
+        install::make_sure(signals)?;
+    }
     let place = open_place("data")?;
+    // Only now: a program that a killed run left serving at this port is stopped by then.
     let port = choose_port(&place, named_port)?;
-    install::make_sure(&place, signals)?;
     let profile = if release { Profile::Release } else { Profile::Dev };
     let programs = build(&place, signals, profile, &["weir"])?;
     let servers = Servers::start(&place, signals)?;

@@ -51,6 +51,21 @@ impl Account {
         Account { dropped: None }
     }
 
+    /// The account that owns a folder of data already, if that is another one: its user may have been all there was
+    /// when the data was made.
+    pub(crate) fn or_owner_of(self, folder: &Path) -> Account {
+        let Some((uid, ..)) = self.dropped else { return self };
+        match fs::metadata(folder) {
+            Ok(found) if found.uid() != uid.as_raw() && found.uid() != 0 => {
+                let (uid, gid) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+                let name =
+                    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+                Account { dropped: Some((uid, gid, name)) }
+            }
+            _ => self,
+        }
+    }
+
     fn named(name: &str) -> Result<Option<Account>, Error> {
         let user = User::from_name(name).doing(|| format!("look up the user {name}"))?;
         Ok(user.map(|user| Account { dropped: Some((user.uid, user.gid, user.name)) }))

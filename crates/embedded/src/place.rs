@@ -57,6 +57,7 @@ impl Place {
         let wanted = parent.join(name);
         let (folder, orphaned) = real_folder(&wanted, &account)?;
         open_folder(&folder)?;
+        let account = account.or_owner_of(&folder.join("postgres"));
         let mut inner = Self::hold(folder, account)?;
         inner.elsewhere = inner.folder != wanted;
         inner.leftovers = leftover::stop_all_below(&inner.folder)?;
@@ -145,6 +146,11 @@ impl Place {
         let text: String = ports.iter().map(|(name, port)| format!("{name} {port}\n")).collect();
         let path = self.0.folder.join("ports");
         fs::write(&path, text).doing(|| format!("write {}", path.display()))
+    }
+
+    /// Will it be removed at the end?
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.0.temporary
     }
 
     /// How many processes a killed program had left running here; [`Place::open`] stopped them.

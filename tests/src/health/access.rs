@@ -33,7 +33,10 @@ async fn a_stranger_finds_nothing_on_any_route() {
     send(&mallory, &device, &body).await.expect(404);
     assert_eq!(mallory.get("/v1/health/people").await.expect(200).body["items"], json!([]));
     let missing = "/v1/health/people/00000000-0000-4000-8000-000000000000";
-    assert_eq!(mallory.get(missing).await.expect(404).body["title"], mallory.get(&person).await.body["title"]);
+    assert_eq!(
+        mallory.get(missing).await.expect(404).body["title"],
+        mallory.get(&person).await.body["title"]
+    );
 }
 
 #[tokio::test]

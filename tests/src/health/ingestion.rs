@@ -62,14 +62,20 @@ async fn a_sample_sent_again_has_one_effect_and_a_changed_one_overwrites_nothing
         assert_eq!(statuses(&conflict), ["conflict", "conflict"]);
         let quarantine = get_after(&user, &conflict, &format!("{person}/quarantine")).await.expect(200);
         let kept = quarantine.body["items"].as_array().unwrap();
-        assert_eq!(kept.iter().map(|item| item["code"].as_str().unwrap()).collect::<Vec<_>>(), ["conflict"; 2]);
+        assert_eq!(
+            kept.iter().map(|item| item["code"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["conflict"; 2]
+        );
         assert_eq!(kept[0]["raw"]["value"], "99");
     }
 
     let samples = get_after(&user, &again, &format!("{person}/samples?metric=heart_rate")).await.expect(200);
-    let values: Vec<_> = samples.body["items"].as_array().unwrap().iter().map(|s| s["value"].clone()).collect();
+    let values: Vec<_> =
+        samples.body["items"].as_array().unwrap().iter().map(|s| s["value"].clone()).collect();
     assert_eq!(values, ["60", "62"]);
-    let series = get_after(&user, &again, &format!("{person}/series?metric=heart_rate&resolution=1d")).await.expect(200);
+    let series = get_after(&user, &again, &format!("{person}/series?metric=heart_rate&resolution=1d"))
+        .await
+        .expect(200);
     assert_eq!(series.body["items"][0]["count"], 2);
 }
 
@@ -94,8 +100,15 @@ async fn what_can_not_be_accepted_is_kept_as_it_was_sent_and_counts_as_received(
         "noise",
     ]);
     let codes = [
-        "unknown-metric", "unknown-unit", "implausible-value", "future-time", "expired", "nul-in-text", "missing-time",
-        "no-key", "malformed",
+        "unknown-metric",
+        "unknown-unit",
+        "implausible-value",
+        "future-time",
+        "expired",
+        "nul-in-text",
+        "missing-time",
+        "no-key",
+        "malformed",
     ];
     let sent = json!({"samples": wrong, "battery": 80});
     let answer = send(&user, &device, &sent).await.expect(200);
@@ -175,7 +188,9 @@ async fn two_devices_of_a_person_that_send_at_once_lose_and_double_nothing() {
     // Its token is behind all of theirs.
     let last = send(&user, &devices[0], &json!({"samples": [heart_rate(201, 201, "60")]})).await.expect(200);
     assert_eq!(last.body["safe_to_delete_through"], 201);
-    let series = get_after(&user, &last, &format!("{person}/series?metric=heart_rate&resolution=1d")).await.expect(200);
+    let series = get_after(&user, &last, &format!("{person}/series?metric=heart_rate&resolution=1d"))
+        .await
+        .expect(200);
     assert_eq!(series.body["items"][0]["count"], 401);
 }
 
@@ -189,13 +204,19 @@ async fn what_the_database_refuses_alone_goes_to_quarantine() {
     let rule = "ALTER TABLE health.sample ADD CONSTRAINT no_66 CHECK (value <> 66)";
     database.owner().await.batch_execute(rule).await.unwrap();
 
-    let samples: Vec<Value> = (1..=20).map(|seq| heart_rate(seq, seq, &(60 + seq % 10).to_string())).collect();
+    let samples: Vec<Value> =
+        (1..=20).map(|seq| heart_rate(seq, seq, &(60 + seq % 10).to_string())).collect();
     let answer = send(&user, &device, &json!({"samples": samples})).await.expect(200);
-    let refused: Vec<_> = answer.body["results"].as_array().unwrap().iter().filter(|r| r["status"] != "stored").collect();
-    assert_eq!(refused.iter().map(|r| (&r["seq"], &r["code"])).collect::<Vec<_>>(),
-        [(&json!(6), &json!("refused")), (&json!(16), &json!("refused"))]);
+    let refused: Vec<_> =
+        answer.body["results"].as_array().unwrap().iter().filter(|r| r["status"] != "stored").collect();
+    assert_eq!(
+        refused.iter().map(|r| (&r["seq"], &r["code"])).collect::<Vec<_>>(),
+        [(&json!(6), &json!("refused")), (&json!(16), &json!("refused"))]
+    );
     assert_eq!(answer.body["safe_to_delete_through"], 20);
-    let days = get_after(&user, &answer, &format!("{person}/series?metric=heart_rate&resolution=1d")).await.expect(200);
+    let days = get_after(&user, &answer, &format!("{person}/series?metric=heart_rate&resolution=1d"))
+        .await
+        .expect(200);
     assert_eq!(days.body["items"][0]["count"], 18);
     let again = send(&user, &device, &json!({"samples": samples})).await.expect(200);
     assert_eq!(statuses(&again), ["duplicate"; 20]);
@@ -221,7 +242,8 @@ async fn months_of_the_past_are_made_by_two_processes_at_once() {
     let two = two.expect(200);
     assert_eq!(statuses(&two), ["stored"; 48]);
     let last = send(&user, &devices[0], &json!({"samples": [heart_rate(49, 1, "60")]})).await.expect(200);
-    let days = get_after(&user, &last, &format!("{person}/series?metric=body_weight&resolution=1d&limit=500")).await;
+    let days =
+        get_after(&user, &last, &format!("{person}/series?metric=body_weight&resolution=1d&limit=500")).await;
     assert_eq!(days.expect(200).body["items"].as_array().unwrap().len(), 96);
 }
 
@@ -236,7 +258,9 @@ async fn what_was_acknowledged_survives_a_hard_kill() {
     };
     let mut acknowledged = 0;
     for from in [1, 51, 101] {
-        acknowledged = send(&user, &device, &batch(from)).await.expect(200).body["safe_to_delete_through"].as_i64().unwrap();
+        acknowledged = send(&user, &device, &batch(from)).await.expect(200).body["safe_to_delete_through"]
+            .as_i64()
+            .unwrap();
     }
     // One more is under way when the program dies.
     let (cut_off, sent) = (user.clone(), batch(151));
@@ -256,6 +280,8 @@ async fn what_was_acknowledged_survives_a_hard_kill() {
     assert!(results[..150].iter().all(|status| status == "duplicate"), "nothing acknowledged is new");
     let last = send(&user, &device, &json!({"samples": [heart_rate(201, 1, "60")]})).await.expect(200);
     assert_eq!(last.body["safe_to_delete_through"], 201);
-    let days = get_after(&user, &last, &format!("{person}/series?metric=heart_rate&resolution=1d")).await.expect(200);
+    let days = get_after(&user, &last, &format!("{person}/series?metric=heart_rate&resolution=1d"))
+        .await
+        .expect(200);
     assert_eq!(days.body["items"][0]["count"], 201, "and nothing is counted twice");
 }

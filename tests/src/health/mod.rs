@@ -19,7 +19,8 @@ pub async fn make_person(user: &User, zone: &str) -> String {
 
 /// A device of a person, and the path of it.
 pub async fn make_device(user: &User, person: &str) -> String {
-    let device = user.post(&format!("{person}/devices"), &json!({"model": "H10", "serial": "0A1B"})).await.expect(201);
+    let device =
+        user.post(&format!("{person}/devices"), &json!({"model": "H10", "serial": "0A1B"})).await.expect(201);
     device.header("location").to_owned()
 }
 
@@ -42,6 +43,7 @@ pub fn heart_rate(seq: i64, minute: i64, value: &str) -> Value {
 
 /// Each result's status.
 pub fn statuses(answer: &Answer) -> Vec<&str> {
-    let results = answer.body["results"].as_array().unwrap_or_else(|| panic!("no results: {:#}", answer.body));
+    let results =
+        answer.body["results"].as_array().unwrap_or_else(|| panic!("no results: {:#}", answer.body));
     results.iter().map(|result| result["status"].as_str().unwrap()).collect()
 }

@@ -39,19 +39,38 @@ async fn points_come_back_with_the_given_unit_beside_the_canonical_one() {
     let at = json!({"date_time": "2026-02-05T07:25:00-08:00"});
     let months = json!({"time_interval": {"start_date_time": "2026-02-05T07:25:00Z", "end_date_time": "2026-06-05T07:25:00Z"}});
     let points = json!([
-        point("a", "heart-rate", "2.0", &json!({"heart_rate": rate(61.5), "effective_time_frame": at,
-            "temporal_relationship_to_sleep": "on waking"})),
-        point("b", "blood-glucose", "4.0", &json!({"blood_glucose": glucose(110.0), "effective_time_frame": months,
-            "descriptive_statistic": "average"})),
+        point(
+            "a",
+            "heart-rate",
+            "2.0",
+            &json!({"heart_rate": rate(61.5), "effective_time_frame": at,
+            "temporal_relationship_to_sleep": "on waking"})
+        ),
+        point(
+            "b",
+            "blood-glucose",
+            "4.0",
+            &json!({"blood_glucose": glucose(110.0), "effective_time_frame": months,
+            "descriptive_statistic": "average"})
+        ),
         point("c", "heart-rate", "1.0", &json!({"heart_rate": rate(70.0)})),
         point("d", "blood-glucose", "3.0", &json!({"blood_glucose": glucose(90.0)})),
-        point("e", "blood-glucose", "2.0", &json!({"blood_glucose": glucose(90.0), "effective_time_frame": at,
-            "specimen_source": "nectar"})),
+        point(
+            "e",
+            "blood-glucose",
+            "2.0",
+            &json!({"blood_glucose": glucose(90.0), "effective_time_frame": at,
+            "specimen_source": "nectar"})
+        ),
         point("f", "body-mood", "1.0", &json!({})),
     ]);
     let answer = send(&user, &person, &points).await.expect(200);
-    assert_eq!(statuses(&answer), ["stored", "stored", "quarantined", "quarantined", "quarantined", "quarantined"]);
-    let codes: Vec<_> = answer.body["results"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
+    assert_eq!(
+        statuses(&answer),
+        ["stored", "stored", "quarantined", "quarantined", "quarantined", "quarantined"]
+    );
+    let codes: Vec<_> =
+        answer.body["results"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
     assert_eq!(codes[2..], ["missing-time", "missing-property", "not-in-enum", "unknown-schema"]);
     assert_eq!(answer.body["results"][0]["id"], "a");
 
@@ -63,7 +82,8 @@ async fn points_come_back_with_the_given_unit_beside_the_canonical_one() {
     assert_eq!((&sample["source"], &sample["source_id"]), (&json!("openmhealth"), &json!("a")));
     assert_eq!(sample["extra"]["body"], json!({"temporal_relationship_to_sleep": "on waking"}));
 
-    let levels = get_after(&user, &answer, &format!("{person}/samples?metric=blood_glucose")).await.expect(200);
+    let levels =
+        get_after(&user, &answer, &format!("{person}/samples?metric=blood_glucose")).await.expect(200);
     let sample = &levels.body["items"][0];
     // 110 mg/dL at 180.156 g/mol.
     assert_eq!((&sample["value"], &sample["unit"]), (&json!("6.105819401"), &json!("mmol/L")));
@@ -75,7 +95,10 @@ async fn points_come_back_with_the_given_unit_beside_the_canonical_one() {
     }
 
     let again = send(&user, &person, &points[0]).await.expect(200);
-    assert_eq!((statuses(&again), &again.body["results"][0]["original"]), (vec!["duplicate"], &json!("stored")));
+    assert_eq!(
+        (statuses(&again), &again.body["results"][0]["original"]),
+        (vec!["duplicate"], &json!("stored"))
+    );
     let mut other = points[0].clone();
     other["body"]["heart_rate"]["value"] = json!(99);
     assert_eq!(statuses(&send(&user, &person, &other).await.expect(200)), ["conflict"]);
@@ -102,16 +125,22 @@ async fn the_published_points_are_stored_or_kept_with_their_reasons() {
 
     let mut instants_and_intervals = [0, 0];
     for (metric, unit, given) in [("heart_rate", "/min", "beats/min"), ("blood_glucose", "mmol/L", "mg/dL")] {
-        let samples = get_after(&user, &answer, &format!("{person}/samples?metric={metric}")).await.expect(200);
+        let samples =
+            get_after(&user, &answer, &format!("{person}/samples?metric={metric}")).await.expect(200);
         for sample in samples.body["items"].as_array().unwrap() {
             assert_eq!((&sample["unit"], &sample["given"]["unit"]), (&json!(unit), &json!(given)));
             instants_and_intervals[usize::from(!sample["end"].is_null())] += 1;
         }
         let series = format!("{person}/series?metric={metric}&resolution=15m&limit=500");
         let buckets = get_after(&user, &answer, &series).await.expect(200);
-        let rolled: i64 =
-            buckets.body["items"].as_array().unwrap().iter().map(|bucket| bucket["count"].as_i64().unwrap()).sum();
-        let instants = samples.body["items"].as_array().unwrap().iter().filter(|sample| sample["end"].is_null()).count();
+        let rolled: i64 = buckets.body["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bucket| bucket["count"].as_i64().unwrap())
+            .sum();
+        let instants =
+            samples.body["items"].as_array().unwrap().iter().filter(|sample| sample["end"].is_null()).count();
         assert_eq!(rolled, instants as i64, "intervals of months enter no rollup");
     }
     assert_eq!(instants_and_intervals, [7, 5]);
@@ -123,7 +152,9 @@ async fn the_published_points_are_stored_or_kept_with_their_reasons() {
         let expected = match name.as_str() {
             name if name.contains("empty-document") => ("missing-property", "/body/"),
             name if name.contains("descriptive-statistic") => ("not-in-enum", "/body/descriptive_statistic"),
-            name if name.contains("relationship-to-sleep") => ("not-in-enum", "/body/temporal_relationship_to_sleep"),
+            name if name.contains("relationship-to-sleep") => {
+                ("not-in-enum", "/body/temporal_relationship_to_sleep")
+            }
             name if name.contains("specimen-source") => ("not-in-enum", "/body/specimen_source"),
             name if name.contains("time-interval") => {
                 ("invalid-time-interval", "/body/effective_time_frame/time_interval")
@@ -132,7 +163,10 @@ async fn the_published_points_are_stored_or_kept_with_their_reasons() {
             name => panic!("what is wrong with {name}?"),
         };
         assert_eq!(result["code"], expected.0, "{name}: {result}");
-        assert!(result["reasons"][0]["pointer"].as_str().unwrap().starts_with(expected.1), "{name}: {result}");
+        assert!(
+            result["reasons"][0]["pointer"].as_str().unwrap().starts_with(expected.1),
+            "{name}: {result}"
+        );
     }
     let quarantine = get_after(&user, &answer, &format!("{person}/quarantine?limit=100")).await.expect(200);
     assert_eq!(quarantine.body["items"].as_array().unwrap().len(), 3 + 19);

@@ -66,12 +66,15 @@ async fn who_moves_has_its_days_made_anew() {
     let user = program.user("alice").await;
     let path = make_person(&user, "Europe/Berlin").await;
     let device = make_device(&user, &path).await;
-    let samples: Vec<_> = (0..24).map(|hour| heart_rate(hour + 1, hour * 60, &(60 + hour).to_string())).collect();
+    let samples: Vec<_> =
+        (0..24).map(|hour| heart_rate(hour + 1, hour * 60, &(60 + hour).to_string())).collect();
     let sent = send(&user, &device, &json!({"samples": samples})).await.expect(200);
     let days = format!("{path}/series?metric=heart_rate&resolution=1d");
     let counts = |answer: crate::harness::Answer| {
         let days = answer.expect(200).body["items"].as_array().unwrap().clone();
-        days.iter().map(|day| (day["count"].as_i64().unwrap(), day["last"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        days.iter()
+            .map(|day| (day["count"].as_i64().unwrap(), day["last"].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(counts(get_after(&user, &sent, &days).await), [(23, "82".into()), (1, "83".into())]);
 

@@ -14,7 +14,8 @@ async fn a_series_equals_what_the_raw_samples_add_up_to() {
 
     // Out of order, and late ones in a request of their own.
     let minutes: Vec<i64> = (0..120).map(|i| 1_320 + i * 37 % 120).collect();
-    let sample = |(i, minute): (usize, &i64)| heart_rate(i as i64 + 1, *minute, &(60 + minute % 30).to_string());
+    let sample =
+        |(i, minute): (usize, &i64)| heart_rate(i as i64 + 1, *minute, &(60 + minute % 30).to_string());
     let samples: Vec<Value> = minutes.iter().enumerate().map(sample).collect();
     send(&user, &device, &json!({"samples": samples[..70]})).await.expect(200);
     let long = json!({"seq": 121, "metric": "heart_rate", "value": "90", "start": "2026-11-20T22:00:00Z",
@@ -43,16 +44,24 @@ async fn a_series_equals_what_the_raw_samples_add_up_to() {
     }
 
     // 22:00 and 23:00 UTC are two days in Berlin.
-    let days = get_after(&user, &written, &format!("{person}/series?metric=heart_rate&resolution=1d")).await.expect(200);
-    let counts: Vec<_> =
-        days.body["items"].as_array().unwrap().iter().map(|day| (day["date"].clone(), day["count"].clone())).collect();
+    let days = get_after(&user, &written, &format!("{person}/series?metric=heart_rate&resolution=1d"))
+        .await
+        .expect(200);
+    let counts: Vec<_> = days.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| (day["date"].clone(), day["count"].clone()))
+        .collect();
     assert_eq!(counts, [(json!("2026-11-20"), json!(60)), (json!("2026-11-21"), json!(60))]);
     assert_eq!(days.body["items"][1]["start"], "2026-11-20T23:00:00Z");
     let part = format!("{person}/series?metric=heart_rate&resolution=1d&from=2026-11-20T23:00:00Z");
     let part = get_after(&user, &written, &part).await.expect(200);
     assert_eq!(part.body["items"].as_array().unwrap().len(), 1);
 
-    let raw = get_after(&user, &written, &format!("{person}/series?metric=heart_rate&resolution=raw&limit=500")).await;
+    let raw =
+        get_after(&user, &written, &format!("{person}/series?metric=heart_rate&resolution=raw&limit=500"))
+            .await;
     assert_eq!(raw.expect(200).body["items"].as_array().unwrap().len(), 122);
 }
 
@@ -63,10 +72,13 @@ async fn samples_come_in_order_page_by_page_within_their_bounds() {
     let person = make_person(&user, "Europe/Berlin").await;
     let device = make_device(&user, &person).await;
     // Three at each minute: a page may end between two of them.
-    let samples: Vec<Value> = (0..30).map(|i| heart_rate(i + 1, 600 + i / 3, &(60 + i).to_string())).collect();
+    let samples: Vec<Value> =
+        (0..30).map(|i| heart_rate(i + 1, 600 + i / 3, &(60 + i).to_string())).collect();
     let written = send(&user, &device, &json!({"samples": samples})).await.expect(200);
 
-    let path = format!("{person}/samples?metric=heart_rate&limit=4&from=2026-11-20T10:01:00Z&to=2026-11-20T10:09:00Z");
+    let path = format!(
+        "{person}/samples?metric=heart_rate&limit=4&from=2026-11-20T10:01:00Z&to=2026-11-20T10:09:00Z"
+    );
     let (mut seqs, mut next) = (Vec::new(), path.clone());
     loop {
         let page = get_after(&user, &written, &next).await.expect(200);

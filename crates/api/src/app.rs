@@ -18,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::action::Verbs;
 use crate::auth::{self, Verifier};
 use crate::edge::{self, Edge};
+use crate::limits;
 use crate::problem::ProblemType;
 use crate::problem::registry::{DuplicateCode, Registry};
 use crate::readiness::Readiness;
@@ -132,6 +133,7 @@ impl App {
         let router = router
             .layer(Extension(self.sockets))
             .layer(from_fn(edge::gate))
+            .layer(from_fn_with_state(self.limits, limits::limit))
             .layer(CatchPanicLayer::custom(edge::panicked))
             .layer(from_fn_with_state(edge, edge::edge))
             .layer(edge::cors(self.config.cors_origins));

@@ -89,6 +89,7 @@ pub mod etag;
 pub mod extract;
 pub mod freshness;
 pub mod idempotency;
+mod limits;
 pub mod merge_patch;
 pub mod operation;
 pub mod page;

@@ -15,6 +15,9 @@ use serde_json::json;
 use crate::problem::{Problem, kinds};
 use crate::reply::Reply;
 
+/// What asks them is answered whatever the limits say.
+pub(crate) const PROBES: [&str; 2] = ["/livez", "/readyz"];
+
 /// Whether this process takes requests. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Inner>);
@@ -54,8 +57,8 @@ impl Readiness {
 
     pub(crate) fn router(self) -> Router {
         Router::new()
-            .route("/livez", get(|| async { StatusCode::OK }))
-            .route("/readyz", get(readyz))
+            .route(PROBES[0], get(|| async { StatusCode::OK }))
+            .route(PROBES[1], get(readyz))
             .with_state(self)
     }
 }

@@ -40,12 +40,14 @@ pub(crate) struct Operation {
     pub(crate) deadline: Option<Duration>,
     pub(crate) body_bytes_max: usize,
     pub(crate) priority: Priority,
+    /// What it works on, for the limits of resources: the path's first noun, which is the module's name.
+    pub(crate) resource: Option<String>,
     query: HashSet<String>,
 }
 
-/// Why the documents of the modules don't make a service.
+/// Why the documents of the modules don't make one: all mistakes at once.
 #[derive(Debug, thiserror::Error)]
-#[error("the operations don't say what applies to them: {}", .0.join("; "))]
+#[error("the OpenAPI document has mistakes: {}", .0.join("; "))]
 pub struct InvalidDocument(pub(crate) Vec<String>);
 
 /// All documented operations by the path that axum routes and the method.
@@ -59,7 +61,7 @@ impl Operations {
         for (path, item) in &document.paths.paths {
             let mut methods = Vec::new();
             for (method, documented) in of_item(item) {
-                match Operation::of(documented) {
+                match Operation::of(path, documented) {
                     Ok(operation) => methods.push((method, Arc::new(operation))),
                     Err(mistake) => mistakes.push(format!("{method} {path}: {mistake}")),
                 }
@@ -96,7 +98,7 @@ pub(crate) fn extension<'a>(documented: &'a Documented, name: &str) -> Option<&'
 }
 
 impl Operation {
-    fn of(documented: &Documented) -> Result<Self, String> {
+    fn of(path: &str, documented: &Documented) -> Result<Self, String> {
         let text = |name: &str| match extension(documented, name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
@@ -126,6 +128,7 @@ impl Operation {
             deadline: number("x-deadline-ms")?.map(Duration::from_millis),
             body_bytes_max: bytes.map_err(|error| error.to_string())?,
             priority,
+            resource: resource_of(path).map(ToOwned::to_owned),
             query: parameters
                 .filter_map(|parameter| match parameter {
                     RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(it.name.clone()),
@@ -150,6 +153,27 @@ impl Operation {
             },
         );
         problem.map_or(Ok(()), Err)
+    }
+}
+
+/// `trading` of `/v1/trading/orders`. What stands alone, as `/v1/me`, works on nothing.
+fn resource_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/")?.split_once('/').map(|(resource, _)| resource)
+}
+
+#[cfg(test)]
+impl Operation {
+    /// An operation that anybody may call.
+    pub(crate) fn on_resource(resource: &str) -> Self {
+        Self {
+            id: "test".into(),
+            access: Access::Public,
+            deadline: None,
+            body_bytes_max: BODY_BYTES_MAX,
+            priority: Priority::Normal,
+            resource: Some(resource.into()),
+            query: HashSet::new(),
+        }
     }
 }
 

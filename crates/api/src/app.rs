@@ -10,7 +10,7 @@ use common::db::Db;
 use common::limit::Limits;
 use http::HeaderValue;
 use serde_json::Value;
-use tower::util::MapRequest;
+use tower::util::{MapRequest, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -93,7 +93,7 @@ pub struct App {
 /// Why the parts don't make an interface. A mistake in the program, found at its start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// An operation doesn't say what applies to it.
+    /// The document has mistakes.
     #[error(transparent)]
     Document(#[from] InvalidDocument),
     /// Two problem types have one code.
@@ -136,7 +136,7 @@ impl App {
             .layer(from_fn_with_state(self.limits, limits::limit))
             .layer(CatchPanicLayer::custom(edge::panicked))
             .layer(from_fn_with_state(edge, edge::edge))
-            .layer(edge::cors(self.config.cors_origins));
+            .layer(option_layer(edge::cors(self.config.cors_origins)));
         Ok(Router::new().fallback_service(MapRequest::new(router, move |request| verbs.rewrite(request))))
     }
 }

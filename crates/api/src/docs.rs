@@ -26,7 +26,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// The docs page makes no request to any other host, and its browser holds it to that.
 const SELF_ONLY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; font-src 'self'; frame-ancestors 'none'",
 );
 

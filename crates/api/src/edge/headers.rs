@@ -45,8 +45,12 @@ pub(super) fn link_next(headers: &mut HeaderMap, path: &str, query: Option<&str>
     }
 }
 
-/// Which web pages may call: those of the configured origins, with cookies and all that the conventions need.
-pub(crate) fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+/// Which web pages may call: those of the configured origins, with cookies and all that the conventions need. Without
+/// any there is nothing to say.
+pub(crate) fn cors(origins: Vec<HeaderValue>) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
     let own = |names: &[&'static str]| names.iter().copied().map(HeaderName::from_static).collect::<Vec<_>>();
     let sent = own(&[
         "accept",
@@ -70,13 +74,14 @@ pub(crate) fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         "preference-applied",
         "x-request-id",
     ]));
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(sent)
         .expose_headers(exposed)
         .allow_credentials(true)
-        .max_age(PREFLIGHT_TTL)
+        .max_age(PREFLIGHT_TTL);
+    Some(layer)
 }
 
 #[cfg(test)]

@@ -182,7 +182,14 @@ async fn get_operation(
     ctx: Ctx,
     Path(id): Path<Uuid>,
 ) -> Result<Reply, Problem> {
-    let (db, mut found) = find(&databases, &ctx, Freshness::ReadYourWrites, id).await?;
+    let (db, mut found) = match find(&databases, &ctx, Freshness::ReadYourWrites, id).await {
+        Ok(found) => found,
+        // It may have been started a moment ago, and a standby not have it yet.
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
+            find(&databases, &ctx, Freshness::Strong, id).await?
+        }
+        Err(problem) => return Err(problem),
+    };
     let wait_until = ctx.deadline().min(Instant::now() + ctx.wait());
     while !found.state.is_final() && Instant::now() + LOOK_EVERY <= wait_until {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -63,7 +63,11 @@ pub const SETTINGS: &[Setting] = &[
         Some(""),
         "the development issuer's key, made if it is missing; none: a new one each start",
     ),
-    setting("WEIR_POLICIES", Some(""), "the rate limits' policy file; none: the shipped one"),
+    setting(
+        "WEIR_POLICIES",
+        Some(""),
+        "the rate limits' policy file, read again on SIGHUP; none: the shipped one",
+    ),
     setting("WEIR_LOG", Some("json"), "json | pretty"),
     setting("WEIR_LOG_FILTER", Some("info"), "what is logged, as tracing's directives say it"),
     setting("WEIR_DRAIN_S", Some("0"), "seconds between not being ready and closing the listener"),

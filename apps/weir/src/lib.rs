@@ -6,5 +6,6 @@ pub mod config;
 pub mod documents;
 pub mod migrate;
 pub mod modules;
+pub mod policies;
 pub mod serve;
 pub mod telemetry;

@@ -10,7 +10,6 @@ use api::{App, AppConfig, Environment};
 use common::context::{Clock, Context};
 use common::db::{Budget, DbOptions};
 use common::jobs::{self, Jobs, WorkerOptions};
-use common::limit::Limits;
 use common::redis_node::RedisNode;
 use common::{DataPath, DataPathOptions};
 use futures_util::future::join_all;
@@ -22,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::documents;
 use crate::modules::{Module, Running};
-use crate::telemetry;
+use crate::{policies, telemetry};
 
 /// Jobs that a process runs at once.
 const JOBS_CONCURRENCY: usize = 2;
@@ -52,7 +51,10 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let (readiness, sockets) = (Readiness::default(), TaskTracker::new());
-        let limits = limits(&config)?;
+        let limits = policies::load(config.policies.as_deref())?;
+        if let Some(file) = config.policies.clone() {
+            policies::follow(limits.clone(), file, shutdown.clone())?;
+        }
         let opened = open_data_paths(&config, &clock, &shutdown).await?;
         let mut started = Vec::new();
         for (module, data_path) in opened.paths {
@@ -212,16 +214,6 @@ fn pool_size(config: &Config) -> anyhow::Result<usize> {
         beside + pools
     );
     Ok(each)
-}
-
-fn limits(config: &Config) -> anyhow::Result<Limits> {
-    let policies = match &config.policies {
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("WEIR_POLICIES {}", file.display()))?
-        }
-        None => include_str!("../policies.toml").to_owned(),
-    };
-    Limits::new(&policies).context("WEIR_POLICIES")
 }
 
 fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {

@@ -65,6 +65,12 @@ BEGIN
     EXCEPTION WHEN duplicate_object OR unique_violation THEN
         NULL; -- another database of this cluster made it
     END;
+    -- The owner, who is no superuser on a managed PostgreSQL, must be a member to act as the role.
+    BEGIN
+        EXECUTE format('GRANT %I TO CURRENT_USER', role);
+    EXCEPTION WHEN unique_violation OR SQLSTATE 'XX000' THEN
+        NULL; -- granted by another database of this cluster at this very moment
+    END;
     EXECUTE format('CREATE SCHEMA %I', module);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', module, role);
     EXECUTE format('GRANT USAGE ON SCHEMA weir TO %I', role);

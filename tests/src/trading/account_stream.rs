@@ -45,7 +45,7 @@ async fn orders_fills_and_balances_come_under_one_number() {
     let data = &update["data"];
     assert_eq!((&data["orders"][0]["status"], &data["orders"][0]["leaves_quantity"]), (&json!("open"), &json!("6")));
     assert_eq!((&data["fills"][0]["quantity"], &data["fills"][0]["liquidity"]), (&json!("4"), &json!("maker")));
-    assert_eq!(data["balances"][1], json!({"asset": "USD", "available": "40.00", "held": "0.00", "total": "40.00"}));
+    assert_eq!(data["balances"][0], json!({"asset": "USD", "available": "40.00", "held": "0.00", "total": "40.00"}));
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ pub(super) async fn place_order(
     Path(account): Path<Uuid>,
     Json(body): Json<OrderBody>,
 ) -> Result<Reply, Problem> {
-    let (listing, ack) = trading.place_order(&ctx, AccountId(account), body.into()).await?;
+    let (listing, ack) = trading.place_order(&ctx, AccountId(account), &body.into()).await?;
     let ack = wire::Ack::of(&listing.instrument, &ack);
     let status = if ack.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let location = format!("/v1/trading/accounts/{account}/orders/{}", ack.order_id);
@@ -138,7 +138,7 @@ pub(super) async fn cancel_order(
     Path((account, order)): Path<(Uuid, Uuid)>,
 ) -> Result<Reply, Problem> {
     let which = WhichOrder::Id(OrderId(order));
-    let (listing, ack) = trading.cancel_order(&ctx, AccountId(account), which, None).await?;
+    let (listing, ack) = trading.cancel_order(&ctx, AccountId(account), which).await?;
     Ok(Reply::ok(&wire::Ack::of(&listing.instrument, &ack)))
 }
 

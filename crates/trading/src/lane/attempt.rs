@@ -187,15 +187,18 @@ fn events(
         schema: SCHEMA,
         body,
     };
+    for (account, is_base) in effects.balances() {
+        let holding = funds.get(account).copied().unwrap_or_default();
+        let (asset, has) =
+            if is_base { (&instrument.base, holding.base) } else { (&instrument.quote, holding.quote) };
+        let balance = BalancePart(asset.code.to_string(), asset.scale, has.available, has.held);
+        changes.entry(account).or_default().balances.push(balance);
+    }
     let mut events = Vec::with_capacity(changes.len() + 1);
     let matched = body(serde_json::to_value(Matched::of(effects)))?;
     events.push(event(instrument_stream(instrument.id), numbers.seq, MATCHED, matched));
     for (account, mut change) in changes {
-        let holding = funds.get(account).copied().unwrap_or_default();
         change.instrument = Some(InstrumentPart::of(instrument, numbers.seq));
-        change.balances = [(&instrument.base, holding.base), (&instrument.quote, holding.quote)]
-            .map(|(asset, has)| BalancePart(asset.code.to_string(), asset.scale, has.available, has.held))
-            .into();
         let seq = (numbers.account_seq)(account);
         events.push(event(account_stream(account), seq, TRADED, body(serde_json::to_value(change))?));
     }

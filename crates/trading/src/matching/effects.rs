@@ -146,6 +146,14 @@ impl Effects {
         self.orders.is_empty()
     }
 
+    /// The balances of customers that changed: whose, and whether of the base asset. Sorted.
+    pub fn balances(&self) -> BTreeSet<(AccountId, bool)> {
+        let customers = |(_, kind): &(AccountId, Kind)| matches!(kind, Kind::Available | Kind::Held);
+        let places =
+            |line: &Transfer| [line.from, line.to].into_iter().filter(customers).map(|(account, _)| account);
+        self.transfers.iter().flat_map(|line| places(line).map(|account| (account, line.is_base))).collect()
+    }
+
     /// The accounts that were touched, sorted; without the fee account.
     pub fn accounts(&self) -> BTreeSet<AccountId> {
         // Whoever is party to a trade has an order that it changed.

@@ -44,7 +44,7 @@ impl Trading {
                 price: price.to_owned(),
                 quantity: quantity.to_owned(),
             };
-            match self.place_order(ctx, maker, content).await {
+            match self.place_order(ctx, maker, &content).await {
                 // Rejected for ever, when it was loaded into a market that had halted or the money was gone.
                 Ok(_) | Err(Error::Rejected { .. }) => {}
                 Err(error) => return Err(error),

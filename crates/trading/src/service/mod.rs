@@ -13,7 +13,7 @@ use common::DataPath;
 pub use self::directory::{Directory, Listing};
 pub use self::instruments::NewInstrument;
 pub use self::invariants::{Check, Invariants};
-pub use self::orders::{OrderContent, WhichOrder};
+pub use self::orders::{Commanded, OrderContent, WhichOrder};
 pub use self::owners::Owners;
 use crate::error::Error;
 

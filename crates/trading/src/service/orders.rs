@@ -1,14 +1,13 @@
 //! Placing and cancelling: what a client says becomes a command of the instrument's lane. Reading orders, fills and
 //! decided commands.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use api::PageRequest;
 use common::context::Context;
 use common::db::Freshness;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, ready};
+use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
 use super::{Listing, Trading};
@@ -50,46 +49,80 @@ pub enum WhichOrder {
     ClientId(Arc<str>),
 }
 
+/// A command that is queued and will be answered.
+pub type Commanded = BoxFuture<'static, Result<(Arc<Listing>, Ack), Error>>;
+
+impl Listing {
+    /// Places an order, once for its client id. It is queued before this returns.
+    pub fn place(self: &Arc<Self>, ctx: &Context, account: AccountId, content: &OrderContent) -> Commanded {
+        let request = match read_content(&self.instrument, content) {
+            Ok(request) => request,
+            Err(error) => return ready(Err(error)).boxed(),
+        };
+        self.command(
+            ctx,
+            account,
+            Command::Place { client_id: content.client_order_id.as_str().into(), request },
+        )
+    }
+
+    /// Takes an open order off. It is queued before this returns.
+    pub fn cancel(self: &Arc<Self>, ctx: &Context, account: AccountId, which: WhichOrder) -> Commanded {
+        let target = match which {
+            WhichOrder::Id(id) => Target::Order(id),
+            WhichOrder::ClientId(client_id) => Target::Client(client_id),
+        };
+        self.command(ctx, account, Command::Cancel(target))
+    }
+
+    fn command(self: &Arc<Self>, ctx: &Context, account: AccountId, command: Command) -> Commanded {
+        let listing = self.clone();
+        self.lane.submit(ctx, account, command).map(|ack| ack.map(|ack| (listing, ack))).boxed()
+    }
+}
+
 impl Trading {
-    /// Places an order, once for its client id. While the instrument is at hand the command is queued before this
-    /// returns, so that the order of the calls is the order of the commands.
-    pub fn place_order(
+    /// Places an order, once for its client id.
+    pub async fn place_order(
         &self,
         ctx: &Context,
         account: AccountId,
-        content: OrderContent,
-    ) -> impl Future<Output = Result<(Arc<Listing>, Ack), Error>> + Send + use<> {
-        if let Some(listing) = self.directory.known(&content.instrument) {
-            return Either::Left(place_on(ctx, listing, account, &content));
-        }
-        let (trading, ctx) = (self.clone(), ctx.clone());
-        Either::Right(async move {
-            let listing =
-                trading.directory.find(&ctx, &content.instrument).await.map_err(|error| match error {
-                    Error::NotFound => Error::invalid("/instrument", "is not listed"),
-                    error => error,
-                })?;
-            place_on(&ctx, listing, account, &content).await
-        })
+        content: &OrderContent,
+    ) -> Result<(Arc<Listing>, Ack), Error> {
+        self.find_for_order(ctx, &content.instrument).await?.place(ctx, account, content).await
     }
 
-    /// Takes an open order off. Named with its instrument, the command is queued before this returns.
-    pub fn cancel_order(
+    /// Takes an open order off.
+    pub async fn cancel_order(
         &self,
         ctx: &Context,
         account: AccountId,
         which: WhichOrder,
-        instrument: Option<&str>,
-    ) -> impl Future<Output = Result<(Arc<Listing>, Ack), Error>> + Send + use<> {
-        if let Some(listing) = instrument.and_then(|symbol| self.directory.known(symbol)) {
-            return Either::Left(cancel_on(ctx, listing, account, which));
-        }
-        let (trading, ctx) = (self.clone(), ctx.clone());
-        Either::Right(async move {
-            let symbol = trading.find_symbol(&ctx, account, &which).await?;
-            let listing = trading.directory.find(&ctx, &symbol).await?;
-            cancel_on(&ctx, listing, account, which).await
+    ) -> Result<(Arc<Listing>, Ack), Error> {
+        self.find_for_cancel(ctx, account, &which, None).await?.cancel(ctx, account, which).await
+    }
+
+    /// The instrument of an order that is to be placed.
+    pub async fn find_for_order(&self, ctx: &Context, symbol: &str) -> Result<Arc<Listing>, Error> {
+        self.directory.find(ctx, symbol).await.map_err(|error| match error {
+            Error::NotFound => Error::invalid("/instrument", "is not listed"),
+            error => error,
         })
+    }
+
+    /// The instrument of an order that is to be taken off: the one that is named, or else where the order is.
+    pub async fn find_for_cancel(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        which: &WhichOrder,
+        named: Option<&str>,
+    ) -> Result<Arc<Listing>, Error> {
+        let symbol = match named {
+            Some(symbol) => symbol.into(),
+            None => self.find_symbol(ctx, account, which).await?,
+        };
+        self.directory.find(ctx, &symbol).await
     }
 
     /// The instrument that an order of the account is on.
@@ -163,27 +196,6 @@ impl Trading {
         Ok(orders::list_fills(&self.dp.db, ctx, Freshness::ReadYourWrites, account, before, page.rows())
             .await?)
     }
-}
-
-type Commanded = BoxFuture<'static, Result<(Arc<Listing>, Ack), Error>>;
-
-fn place_on(ctx: &Context, listing: Arc<Listing>, account: AccountId, content: &OrderContent) -> Commanded {
-    let request = match read_content(&listing.instrument, content) {
-        Ok(request) => request,
-        Err(error) => return ready(Err(error)).boxed(),
-    };
-    let command = Command::Place { client_id: content.client_order_id.as_str().into(), request };
-    let acked = listing.lane.submit(ctx, account, command);
-    acked.map(|ack| ack.map(|ack| (listing, ack))).boxed()
-}
-
-fn cancel_on(ctx: &Context, listing: Arc<Listing>, account: AccountId, which: WhichOrder) -> Commanded {
-    let target = match which {
-        WhichOrder::Id(id) => Target::Order(id),
-        WhichOrder::ClientId(client_id) => Target::Client(client_id),
-    };
-    let acked = listing.lane.submit(ctx, account, Command::Cancel(target));
-    acked.map(|ack| ack.map(|ack| (listing, ack))).boxed()
 }
 
 /// Puts price and quantity on the instrument's grid, or says what is wrong with each.

@@ -26,7 +26,7 @@ common::statements! {
     /// One balance of a locked account.
     read FIND_BALANCE = "SELECT available, held, external FROM balance WHERE account = $1 AND asset = $2";
     /// What came from outside: into `available`, and out of `external`.
-    write ADD_DEPOSIT = "INSERT INTO balance AS kept (account, asset, available, external) VALUES ($1, $2, $3, -$3)
+    write ADD_DEPOSIT = "INSERT INTO balance AS kept (account, asset, available, external) VALUES ($1, $2, $3, -$3::bigint)
         ON CONFLICT (account, asset) DO UPDATE
         SET available = kept.available + excluded.available, external = kept.external + excluded.external
         RETURNING available, held";

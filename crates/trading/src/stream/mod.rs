@@ -2,8 +2,10 @@
 //! rules.
 
 mod account;
+mod line;
 mod market;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use api::socket::{
@@ -17,9 +19,10 @@ use futures_util::future::ready;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use self::line::Line;
 use crate::error::Error;
 use crate::model::{AccountId, OrderId};
-use crate::service::{Trading, WhichOrder};
+use crate::service::{Commanded, Listing, OrderContent, Trading, WhichOrder};
 use crate::wire::{self, CancelArgs, GetCommandArgs, PlaceArgs};
 
 /// The module, in metrics, quotas and the document.
@@ -131,41 +134,73 @@ pub const CHANNELS: &[ChannelKind] = &[
     },
 ];
 
-/// Trading's side of a socket.
+/// Trading's side of one socket.
 pub struct Socket {
     trading: Arc<Trading>,
+    line: Line,
 }
 
 impl Socket {
     /// Over the module.
     pub fn new(trading: Arc<Trading>) -> Self {
-        Self { trading }
+        Self { trading, line: Line::default() }
     }
 
     fn place(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
         let place: PlaceArgs = args(raw)?;
-        let placed = self.trading.place_order(ctx, AccountId(place.account), place.into());
-        Ok(async move {
-            let (listing, ack) = placed.await?;
-            Reply::of(&wire::Ack::of(&listing.instrument, &ack))
-        }
-        .boxed())
+        let account = AccountId(place.account);
+        let content = OrderContent::from(place);
+        let at_hand = self.trading.directory.known(&content.instrument);
+        let (trading, find_ctx, symbol) = (self.trading.clone(), ctx.clone(), content.instrument.clone());
+        let find = async move { trading.find_for_order(&find_ctx, &symbol).await };
+        let ctx = ctx.clone();
+        Ok(self.in_order(at_hand, find, move |listing| listing.place(&ctx, account, &content)))
     }
 
     fn cancel(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
         let cancel: CancelArgs = args(raw)?;
+        let account = AccountId(cancel.account);
         let which = match (cancel.order_id, cancel.client_order_id) {
             (Some(id), None) => WhichOrder::Id(OrderId(id)),
             (None, Some(client_id)) => WhichOrder::ClientId(client_id.into()),
             _ => return Err(Error::invalid("/order_id", "name the order by one of its two ids").into()),
         };
-        let canceled =
-            self.trading.cancel_order(ctx, AccountId(cancel.account), which, cancel.instrument.as_deref());
-        Ok(async move {
-            let (listing, ack) = canceled.await?;
-            Reply::of(&wire::Ack::of(&listing.instrument, &ack))
-        }
-        .boxed())
+        let at_hand = cancel.instrument.as_deref().and_then(|symbol| self.trading.directory.known(symbol));
+        let (trading, find_ctx, find_which) = (self.trading.clone(), ctx.clone(), which.clone());
+        let find = async move {
+            trading.find_for_cancel(&find_ctx, account, &find_which, cancel.instrument.as_deref()).await
+        };
+        let ctx = ctx.clone();
+        Ok(self.in_order(at_hand, find, move |listing| listing.cancel(&ctx, account, which)))
+    }
+
+    /// Queues a command before this returns, if its instrument is at hand. Otherwise it waits in line until the instrument
+    /// is found, and so does every later one of this socket: the order of the messages is the order of the commands.
+    fn in_order(
+        &self,
+        at_hand: Option<Arc<Listing>>,
+        find: impl Future<Output = Result<Arc<Listing>, Error>> + Send + 'static,
+        queue: impl FnOnce(Arc<Listing>) -> Commanded + Send + 'static,
+    ) -> Call {
+        let commanded = match at_hand.filter(|_| self.line.is_empty()) {
+            Some(listing) => queue(listing),
+            None => {
+                let place = self.line.join();
+                async move {
+                    let turn = place.turn().await;
+                    let commanded = queue(find.await?);
+                    drop(turn);
+                    commanded.await
+                }
+                .boxed()
+            }
+        };
+        commanded
+            .map(|done| {
+                let (listing, ack) = done?;
+                Reply::of(&wire::Ack::of(&listing.instrument, &ack))
+            })
+            .boxed()
     }
 
     fn get_command(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {

@@ -245,15 +245,16 @@ struct BalanceColumns<'a> {
 impl<'a> BalanceColumns<'a> {
     fn of(batch: &Batch<'a>) -> Self {
         let mut columns = Self::default();
-        for account in batch.effects.accounts() {
+        for (account, is_base) in batch.effects.balances() {
             let holding = (batch.holding)(account);
-            let instrument = batch.instrument;
-            for (asset, balance) in [(&instrument.base, holding.base), (&instrument.quote, holding.quote)] {
-                columns.accounts.push(account.0);
-                columns.assets.push(&asset.code);
-                columns.available.push(balance.available);
-                columns.held.push(balance.held);
-            }
+            let (asset, balance) = match is_base {
+                true => (&batch.instrument.base, holding.base),
+                false => (&batch.instrument.quote, holding.quote),
+            };
+            columns.accounts.push(account.0);
+            columns.assets.push(&asset.code);
+            columns.available.push(balance.available);
+            columns.held.push(balance.held);
         }
         columns
     }

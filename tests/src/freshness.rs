@@ -1,1 +1,188 @@
-//! The three flows, end to end.
+//! Freshness under a standby that stands still, caches under invalidation from two processes, and life without Redis.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use crate::harness::{Database, Program, User, setting, start};
+
+/// Rounds of a load against an invalidation.
+const ROUNDS: usize = 1_000;
+/// The promise of an eventual cache: stale at most this long after a committed write.
+const STALE_MAX: Duration = Duration::from_secs(1);
+
+/// A standby whose replay stands still until this is dropped, also by a test that fails.
+struct Paused;
+
+impl Paused {
+    async fn start(standby: &Client) -> Self {
+        standby.execute("SELECT pg_wal_replay_pause()", &[]).await.unwrap();
+        let state = "SELECT pg_get_wal_replay_pause_state()";
+        while standby.query_one(state, &[]).await.unwrap().get::<_, String>(0) != "paused" {
+            tokio::task::yield_now().await;
+        }
+        Self
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        let psql = std::path::Path::new(&setting("WEIR_TEST_PG_BIN")).join("psql");
+        let resumed = std::process::Command::new(psql)
+            .args([&setting("WEIR_TEST_READER_URL"), "--quiet", "--command", "SELECT pg_wal_replay_resume()"])
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(resumed.unwrap().success(), "the standby's replay can't be resumed");
+    }
+}
+
+async fn new_household(user: &User, name: &str) -> String {
+    let body = json!({"name": name, "currency": "CAD", "zone": "America/Toronto"});
+    let answer = user.post("/v1/households", &body).await.expect(201);
+    format!("/v1/households/{}", answer.text("/id"))
+}
+
+/// Waits until the standby has all that the writer has.
+async fn caught_up(database: &Database, standby: &Client) {
+    let owner = database.owner().await;
+    let lsn =
+        owner.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.unwrap().get::<_, String>(0);
+    let replayed = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+    while !standby.query_one(replayed, &[&lsn]).await.unwrap().get::<_, bool>(0) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_standby_never_gives_a_stale_read_to_a_caller_with_a_token() {
+    let database = Database::create().await;
+    let standby = database.standby().await;
+    let program = Program::start(&database, &[]).await;
+    let alice = program.user("alice").await;
+    let household = new_household(&alice, "Home").await;
+    let accounts = format!("{household}/accounts");
+    let first = json!({"name": "Before", "kind": "checking", "currency": "CAD"});
+    alice.post(&accounts, &first).await.expect(201);
+    caught_up(&database, &standby).await;
+
+    let paused = Paused::start(&standby).await;
+    let names = |answer: &Value| -> Vec<String> {
+        answer["items"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for n in 0..20 {
+        let name = format!("After {n}");
+        let written = alice
+            .post(&accounts, &json!({"name": name, "kind": "checking", "currency": "CAD"}))
+            .await
+            .expect(201);
+        let token = written.header("consistency-token");
+        assert!(!token.is_empty());
+        let list = format!("{accounts}?limit=100");
+        let mine =
+            alice.call(reqwest::Method::GET, &list, &[("Consistency-Token", token)], None).await.expect(200);
+        assert!(
+            names(&mine.body).contains(&name),
+            "a read with the token of a write missed it: {}",
+            mine.body
+        );
+        // Without a token the standby may answer, and this one has not seen it: it is the standby that answers.
+        let anyones = alice.get(&list).await.expect(200);
+        assert_eq!(names(&anyones.body), ["Before"]);
+    }
+    drop(paused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_rounds_of_load_against_invalidation_leave_nothing_stale_in_two_processes() {
+    let database = Database::create().await;
+    let quota = concat!(env!("CARGO_MANIFEST_DIR"), "/src/harness/unlimited.toml");
+    let settings = [("WEIR_POLICIES", quota), ("WEIR_DATABASE_CONNECTIONS", "24")];
+    let one = Program::start(&database, &settings).await;
+    let two = Program::start(&database, &settings).await;
+    let alice = one.user("alice").await;
+    let at_two = alice.at(&two.base);
+
+    let mut households = Vec::new();
+    for lane in 0..10 {
+        households.push(new_household(&alice, &format!("Home {lane}")).await);
+    }
+    // Each lane: both processes load the household while it is renamed in one of them.
+    let lanes = households.iter().enumerate().map(|(lane, household)| {
+        let (one, two) = (alice.clone(), at_two.clone());
+        async move {
+            let mut version = one.get(household).await.expect(200).version();
+            for round in 0..ROUNDS / 10 {
+                let rename = json!({"name": format!("Home {lane}, round {round}")});
+                let writer = if round % 2 == 0 { &one } else { &two };
+                let (renamed, ..) = tokio::join!(
+                    writer.patch(household, version, &rename),
+                    one.get(household),
+                    two.get(household),
+                    one.get(household),
+                    two.get(household),
+                );
+                version = renamed.expect(200).version();
+            }
+            format!("Home {lane}, round {}", ROUNDS / 10 - 1)
+        }
+    });
+    let last_names = join_all(lanes).await;
+    tokio::time::sleep(STALE_MAX).await;
+
+    let mut stale = 0;
+    for (household, name) in households.iter().zip(&last_names) {
+        for user in [&alice, &at_two] {
+            let found = user.get(household).await.expect(200);
+            stale += usize::from(found.text("/name") != name);
+        }
+    }
+    assert_eq!(stale, 0, "of {ROUNDS} rounds");
+}
+
+#[tokio::test]
+async fn with_redis_stopped_everything_still_works() {
+    let database = Database::create().await;
+    let place = embedded::Place::temporary("weir-without-redis").unwrap();
+    let redis = embedded::Redis::start(&place).unwrap();
+    let url = redis.url();
+    let program = Program::start(&database, &[("REDIS_URL", &url)]).await;
+    let alice = program.user("alice").await;
+    let household = new_household(&alice, "With").await;
+    alice.get(&household).await.expect(200);
+    redis.stop().unwrap();
+
+    let mut version = alice.get(&household).await.expect(200).version();
+    for round in 0..20 {
+        let name = format!("Without {round}");
+        let renamed = alice.patch(&household, version, &json!({"name": name})).await.expect(200);
+        version = renamed.version();
+        let token = renamed.header("consistency-token");
+        let read = alice
+            .call(reqwest::Method::GET, &household, &[("Consistency-Token", token)], None)
+            .await
+            .expect(200);
+        assert_eq!(read.text("/name"), name);
+    }
+    let account = alice.post("/v1/trading/accounts", &json!({"name": "A"})).await.expect(201);
+    alice.get(&format!("/v1/trading/accounts/{}", account.text("/id"))).await.expect(200);
+    let person =
+        alice.post("/v1/health/people", &json!({"name": "Ada", "zone": "Europe/Berlin"})).await.expect(201);
+    alice.get(&format!("/v1/health/people/{}", person.text("/id"))).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_is_refused_and_one_from_elsewhere_does_no_harm() {
+    let (_database, program) = start().await;
+    let alice = program.user("alice").await;
+    let household = new_household(&alice, "Home").await;
+    let with = async |token: &str| {
+        alice.call(reqwest::Method::GET, &household, &[("Consistency-Token", token)], None).await
+    };
+    with("not a token").await.expect(400);
+    // A set that nobody here knows, and a stream that is far ahead of any.
+    let mut foreign = common::db::Token::default();
+    foreign.add_position(common::db::Position { set: 7, timeline: 9, lsn: u64::MAX });
+    assert_eq!(with(&foreign.encode()).await.expect(200).text("/name"), "Home");
+}

@@ -4,6 +4,8 @@
 
 mod harness;
 
-mod flow;
 mod freshness;
+mod health;
+mod household;
 mod service;
+mod trading;

@@ -194,8 +194,9 @@ pub async fn open_data_paths(
             work: config.roles.worker,
             shutdown: shutdown.clone(),
         };
-        let path =
-            DataPath::open(options, &budget).await.with_context(|| format!("the database of {module}"))?;
+        let path = DataPath::open(options, &budget).await.with_context(|| {
+            format!("the database can't be used by {module} (`weir migrate` makes its schema and role)")
+        })?;
         paths.push((*module, path));
     }
     Ok(Opened { paths, budget, jobs })

@@ -74,8 +74,17 @@ impl Program {
 
     /// SIGTERM, and the exit code.
     pub async fn stop(mut self) -> Option<i32> {
-        let pid = self.process.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        self.signal("-TERM").await;
         self.process.wait().await.unwrap().code()
+    }
+
+    /// SIGHUP: read the policy file again.
+    pub async fn hang_up(&self) {
+        self.signal("-HUP").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.process.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
-use deadpool_postgres::{Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 use tokio_postgres::types::ToSql;
@@ -80,7 +80,6 @@ impl Pool {
         let permit = self.budget.permit(ctx.priority(), ctx.deadline()).await?;
         let object = match timeout_at(ctx.deadline(), self.pool.get()).await {
             Ok(Ok(object)) => object,
-            Ok(Err(PoolError::Backend(e))) => return Err(DbError::of("connect", e)),
             Ok(Err(e)) => return Err(DbError::unavailable(e)),
             Err(_) => return Err(DbError::Busy),
         };

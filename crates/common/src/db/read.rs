@@ -137,12 +137,13 @@ impl Db {
         statement: &ReadStatement,
         params: SqlParams<'_>,
     ) -> Result<Option<Vec<Row>>, DbError> {
-        let Some(position) = position else {
-            return self.ask(ctx, asked.pool(), statement, params).await.map(Some);
-        };
         let mut connection = asked.pool().get(ctx).await?;
-        let proof = connection.prepare(PROVE_POSITION.statement()).await?;
-        let read = connection.prepare(statement.statement()).await?;
+        // A standby that lags behind a migration doesn't know the tables yet: that is its fault, not the statement's.
+        let read = connection.prepare(statement.statement()).await.map_err(DbError::unavailable)?;
+        let Some(position) = position else {
+            return connection.query(statement.statement(), &read, params).await.map(Some);
+        };
+        let proof = connection.prepare(PROVE_POSITION.statement()).await.map_err(DbError::unavailable)?;
         let (lsn, timeline) = (PgLsn::from(position.lsn), position.timeline as i32);
         let mut answers = connection
             .query_all(&[

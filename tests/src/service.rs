@@ -1,1 +1,0 @@
-//! The three flows, end to end.

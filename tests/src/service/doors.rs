@@ -1,0 +1,134 @@
+//! Every door of the document tried by someone who must not come in.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Program, User, start};
+
+/// What nobody but Alice may ever read.
+const SECRET: &str = "only-alice-knows";
+
+/// An operation of the document.
+struct Door {
+    method: Method,
+    path: String,
+    scope: Option<String>,
+}
+
+/// Every operation, with Alice's ids put into its path.
+fn doors(document: &Value, ids: &BTreeMap<(&str, &str), String>) -> Vec<Door> {
+    let mut doors = Vec::new();
+    for (template, operations) in document["paths"].as_object().unwrap() {
+        let module = template.split('/').nth(2).unwrap_or_default();
+        let mut path = template.clone();
+        for ((of, name), id) in ids {
+            if *of == module {
+                path = path.replace(&format!("{{{name}}}"), id);
+            }
+        }
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let scope =
+                operation["x-scope"].as_str().filter(|s| *s != "none" && *s != "public").map(str::to_owned);
+            doors.push(Door { method, path: path.clone(), scope });
+        }
+    }
+    doors
+}
+
+async fn knock(user: &User, door: &Door) -> crate::harness::Answer {
+    let merge =
+        if door.method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+    let headers = [("Idempotency-Key", "stranger"), ("If-Match", "\"v1\""), ("Content-Type", merge)];
+    let body = json!({});
+    let body = (door.method != Method::GET).then_some(&body);
+    user.call(door.method.clone(), &door.path, &headers, body).await
+}
+
+/// Something of Alice's in each module, and the ids of all of it.
+async fn alices(program: &Program) -> (User, BTreeMap<(&'static str, &'static str), String>) {
+    let alice = program.user("alice").await;
+    let make =
+        async |path: String, body: Value| alice.post(&path, &body).await.expect(201).text("/id").to_owned();
+    let household =
+        make("/v1/households".into(), json!({"name": SECRET, "currency": "CAD", "zone": "America/Toronto"}))
+            .await;
+    let home = format!("/v1/households/{household}");
+    let account =
+        make(format!("{home}/accounts"), json!({"name": SECRET, "kind": "cash", "currency": "CAD"})).await;
+    let category = make(format!("{home}/categories"), json!({"name": SECRET, "kind": "expense"})).await;
+    let expense = json!({"kind": "expense", "account_id": account, "amount": "1.00", "payee": SECRET});
+    let transaction = make(format!("{home}/transactions"), expense).await;
+    let imports = format!("{home}/imports?account_id={account}");
+    let file = alice.post_file(&imports, "application/x-ofx", b"OFXHEADER:100").await.expect(202);
+    let person = make("/v1/health/people".into(), json!({"name": SECRET, "zone": "Europe/Berlin"})).await;
+    let device = make(format!("/v1/health/people/{person}/devices"), json!({"model": SECRET})).await;
+    let trader = make("/v1/trading/accounts".into(), json!({"name": SECRET})).await;
+    let ids = BTreeMap::from([
+        (("households", "household_id"), household),
+        (("households", "account_id"), account),
+        (("households", "category_id"), category),
+        (("households", "transaction_id"), transaction),
+        (("households", "import_id"), file.text("/import_id").to_owned()),
+        (("households", "subject"), "alice".into()),
+        (("households", "month"), "2026-02".into()),
+        (("operations", "id"), file.text("/id").to_owned()),
+        (("health", "person"), person),
+        (("health", "device"), device),
+        (("trading", "account_id"), trader),
+        (("trading", "order_id"), uuid::Uuid::new_v4().to_string()),
+        (("trading", "client_order_id"), "a-1".into()),
+        (("trading", "symbol"), "AAPL-USD".into()),
+    ]);
+    (alice, ids)
+}
+
+#[tokio::test]
+async fn a_strangers_token_never_reads_or_changes_what_is_anothers_on_any_route() {
+    let (database, program) = start().await;
+    let (alice, ids) = alices(&program).await;
+    let document = alice.get("/openapi.json").await.expect(200).body;
+    let doors = doors(&document, &ids);
+    assert!(doors.iter().all(|door| !door.path.contains('{')), "an id is missing for a path");
+    let events = "SELECT (SELECT count(*) FROM household.event) + (SELECT count(*) FROM health.event)
+        + (SELECT count(*) FROM trading.event)";
+    let owner = database.owner().await;
+    let before: i64 = owner.query_one(events, &[]).await.unwrap().get(0);
+
+    let mallory = program.user("mallory").await;
+    let own = ids.values().filter(|id| id.len() == 36).cloned().collect::<Vec<_>>();
+    for door in &doors {
+        let answer = knock(&mallory, door).await;
+        let told = answer.body.to_string();
+        assert!(!told.contains(SECRET), "{} {} tells {told}", door.method, door.path);
+        if own.iter().any(|id| door.path.contains(id)) {
+            assert!(answer.status.is_client_error(), "{} {}: {}", door.method, door.path, answer.status);
+            if door.method == Method::GET {
+                assert_eq!(answer.status, 404, "{} {}: {told}", door.method, door.path);
+            }
+        }
+    }
+    let after: i64 = owner.query_one(events, &[]).await.unwrap().get(0);
+    assert_eq!(after, before, "a stranger has changed something");
+}
+
+#[tokio::test]
+async fn no_door_opens_without_a_token_or_with_too_small_a_scope() {
+    let (_database, program) = start().await;
+    let (alice, ids) = alices(&program).await;
+    let document = alice.get("/openapi.json").await.expect(200).body;
+    let nobody = alice.with_token("");
+    let powerless = program.user_with("alice", &["nothing:read"]).await;
+    let mut closed = 0;
+    for door in doors(&document, &ids).iter().filter(|door| door.scope.is_some()) {
+        let answer = knock(&nobody, door).await;
+        assert_eq!(answer.status, 401, "{} {}: {}", door.method, door.path, answer.body);
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        let answer = knock(&powerless, door).await;
+        assert_eq!(answer.status, 403, "{} {}: {}", door.method, door.path, answer.body);
+        closed += 1;
+    }
+    assert!(closed > 40, "only {closed} doors have a scope");
+}

@@ -49,6 +49,10 @@ impl Configuration<'_> {
         set("shared_buffers", "256MB");
         set("fsync", "on");
         set("synchronous_commit", "on");
+        if cfg!(target_os = "linux") {
+            // After a crash every file is synced: one by one that took seven seconds, at once less than one.
+            set("recovery_init_sync_method", "syncfs");
+        }
         set("wal_level", "replica");
         set("max_wal_senders", "10");
         set("max_replication_slots", "10");

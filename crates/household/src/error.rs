@@ -4,10 +4,6 @@ use crate::model::{Role, Violation};
 use api::problem::kinds;
 use api::{Problem, ProblemType, Stale};
 use common::db::DbError;
-use std::time::Duration;
-
-/// When a reader is told to come back for a projection that is behind.
-const PROJECTION_RETRY: Duration = Duration::from_secs(1);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +47,6 @@ pub enum Error {
     /// The account has more transactions around the file's dates than an import is compared with (409).
     #[error("too many transactions to compare with")]
     ImportTooCrowded,
-    /// A projection hasn't seen yet what the caller has (503).
-    #[error("the projection is at {at}, the caller at {wanted}")]
-    ProjectionBehind {
-        /// The number that it goes to.
-        at: i64,
-        /// The number that the caller has seen.
-        wanted: i64,
-    },
     /// The changes after `since` are no longer kept, or never were (410).
     #[error("the changes after that number are not kept")]
     ChangesReset {
@@ -136,11 +124,6 @@ impl From<Error> for Problem {
             Error::OpeningExists => Problem::of(&OPENING_EXISTS),
             Error::ImportState(state) => Problem::of(&IMPORT_STATE).detail(detail).with("state", state),
             Error::ImportTooCrowded => Problem::of(&IMPORT_TOO_CROWDED),
-            Error::ProjectionBehind { at, wanted } => Problem::of(&kinds::PROJECTION_BEHIND)
-                .detail(detail)
-                .with("as_of", at)
-                .with("wanted", wanted)
-                .retry_after(PROJECTION_RETRY),
             Error::ChangesReset { floor, head } => {
                 Problem::of(&CHANGES_RESET).with("floor", floor).with("head", head)
             }

@@ -25,28 +25,35 @@ pub(crate) use writing::STREAM_KIND;
 pub use writing::{Changed, Revision};
 
 use crate::error::Error;
-use crate::model::Role;
+use crate::model::{HouseholdContent, Role};
 use crate::store;
 use common::cache::{Cache, CacheSpec, Caches, Class, Versioned};
 use common::context::Context;
-use common::db::Db;
+use common::db::{Db, DbError, Freshness};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a role is kept in the process and in Redis; the class says how fresh it is all the same.
 const ROLE_TTL: Duration = Duration::from_secs(600);
 
+/// How long a household's name, currency and zone are kept.
+const HOUSEHOLD_TTL: Duration = Duration::from_secs(600);
+
 /// The household module: what its routes call.
 pub struct Household {
     pub(crate) db: Db,
     roles: Cache<Role>,
+    households: Cache<(i64, HouseholdContent)>,
 }
 
 impl Household {
     pub(crate) fn new(db: Db, caches: &Caches) -> Household {
         // Strong: a member who was removed reads nothing more from the moment that the removal is acknowledged.
-        let spec = CacheSpec { name: "role", schema: 1, class: Class::Strong, ttl: ROLE_TTL };
-        Household { db, roles: caches.open(spec) }
+        let roles = CacheSpec { name: "role", schema: 1, class: Class::Strong, ttl: ROLE_TTL };
+        // Eventual: a name that is a moment old does no harm, and who has written it has a token.
+        let households =
+            CacheSpec { name: "household", schema: 1, class: Class::Eventual, ttl: HOUSEHOLD_TTL };
+        Household { db, roles: caches.open(roles), households: caches.open(households) }
     }
 
     /// The one place where reading is allowed or not: the caller's role, or `NotFound` for a stranger. What is written is
@@ -63,5 +70,17 @@ impl Household {
         };
         let found = self.roles.get(ctx, household, &ctx.caller().subject, load).await?;
         found.value.ok_or(Error::NotFound)
+    }
+}
+
+/// A standby may not have yet what somebody else has just made: what it doesn't find, the writer is asked for, so that
+/// `NotFound` is always the truth.
+pub(crate) async fn find<T, F>(mut read: impl FnMut(Freshness) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<Option<T>, DbError>>,
+{
+    match read(Freshness::ReadYourWrites).await? {
+        Some(found) => Ok(found),
+        None => read(Freshness::Strong).await?.ok_or(Error::NotFound),
     }
 }

@@ -14,7 +14,8 @@ async fn a_stale_edit_names_the_fields_that_both_changed() {
     let path = home.transaction(&made);
     let theirs = json!({"payee": "Baker", "notes": "bread", "cleared": true});
     let current = home.alice.patch(&path, made.version(), &theirs).await.expect(200);
-    let stale = home.alice.patch(&path, made.version(), &json!({"payee": "Butcher", "amount": "40.00"})).await;
+    let stale =
+        home.alice.patch(&path, made.version(), &json!({"payee": "Butcher", "amount": "40.00"})).await;
     let stale = stale.expect(412);
     assert_eq!(stale.version(), current.version());
     let conflicts = json!([{"pointer": "/payee", "base": "Grocer", "yours": "Butcher", "current": "Baker"}]);
@@ -53,7 +54,8 @@ async fn a_lenient_edit_merges_what_does_not_touch() {
     let made = home.create_transaction(&home.expense("42.10", "2026-02-28")).await;
     let path = home.transaction(&made);
     home.alice.patch(&path, made.version(), &json!({"payee": "Baker"})).await.expect(200);
-    let merged = patch_lenient(&home.alice, &path, made.version(), &json!({"amount": "40.00"})).await.expect(200);
+    let merged =
+        patch_lenient(&home.alice, &path, made.version(), &json!({"amount": "40.00"})).await.expect(200);
     assert_eq!(merged.header("preference-applied"), "handling=lenient");
     assert_eq!((merged.text("/payee"), merged.text("/amount")), ("Baker", "40.00"));
     assert_eq!(merged.text("/splits/0/amount"), "40.00");
@@ -85,12 +87,14 @@ async fn a_write_that_changes_nothing_bumps_nothing_and_announces_nothing() {
     let home = Home::create(&program).await;
     let made = home.create_transaction(&home.expense("42.10", "2026-02-28")).await;
     let (path, head) = (home.transaction(&made), home.head().await);
-    let same = home.alice.patch(&path, made.version(), &json!({"amount": "42.1", "notes": null})).await.expect(200);
+    let same =
+        home.alice.patch(&path, made.version(), &json!({"amount": "42.1", "notes": null})).await.expect(200);
     assert_eq!(same.version(), made.version());
     // What GET gave is sent back whole.
     let shown = home.alice.get(&path).await.expect(200);
     let version = format!("\"v{}\"", made.version());
-    let put = home.alice.call(Method::PUT, &path, &[("If-Match", &version)], Some(&shown.body)).await.expect(200);
+    let put =
+        home.alice.call(Method::PUT, &path, &[("If-Match", &version)], Some(&shown.body)).await.expect(200);
     assert_eq!(put.version(), made.version());
     let account = home.at(&format!("accounts/{}", home.account));
     let shown = home.alice.get(&account).await.expect(200);

@@ -10,7 +10,9 @@ fn statement(rows: &[(&str, &str, &str, &str)]) -> String {
     let rows: String = rows
         .iter()
         .map(|(date, amount, id, name)| {
-            format!("<STMTTRN><TRNTYPE>POS<DTPOSTED>{date}<TRNAMT>{amount}<FITID>{id}<NAME>{name}</STMTTRN>\n")
+            format!(
+                "<STMTTRN><TRNTYPE>POS<DTPOSTED>{date}<TRNAMT>{amount}<FITID>{id}<NAME>{name}</STMTTRN>\n"
+            )
         })
         .collect();
     format!(
@@ -27,7 +29,8 @@ async fn read(home: &Home, query: &str, file: &[u8]) -> Answer {
     let started = home.alice.post_file(&path, "application/x-ofx", file).await.expect(202);
     let location = started.header("location").to_owned();
     loop {
-        let operation = home.alice.call(Method::GET, &location, &[("Prefer", "wait=10")], None).await.expect(200);
+        let operation =
+            home.alice.call(Method::GET, &location, &[("Prefer", "wait=10")], None).await.expect(200);
         if !matches!(operation.text("/state"), "queued" | "running") {
             return operation;
         }
@@ -106,7 +109,8 @@ async fn a_decision_on_a_row_is_kept_and_a_revert_takes_all_of_it_back() {
     assert_eq!(home.balance(&home.account, &done).await, "-23.00");
 
     let head = home.head().await;
-    let reverted = home.alice.post(preview["links"]["revert"].as_str().unwrap(), &json!({})).await.expect(200);
+    let reverted =
+        home.alice.post(preview["links"]["revert"].as_str().unwrap(), &json!({})).await.expect(200);
     assert_eq!(reverted.text("/state"), "reverted");
     assert_eq!(home.balance(&home.account, &reverted).await, "-7.00");
     let changes = home.alice.get(&home.at(&format!("changes?since={head}"))).await.expect(200);
@@ -153,11 +157,16 @@ async fn a_file_that_is_no_statement_of_the_account_says_why() {
 async fn a_long_statement_is_read_with_progress_and_committed_whole() {
     let (_database, program) = start().await;
     let home = Home::create(&program).await;
-    let rows: Vec<(String, String)> = (0..1_200).map(|n| (format!("-{}.25", n + 1), format!("id-{n}"))).collect();
+    let rows: Vec<(String, String)> =
+        (0..1_200).map(|n| (format!("-{}.25", n + 1), format!("id-{n}"))).collect();
     let rows: Vec<_> = rows.iter().map(|(amount, id)| ("20260110", &**amount, &**id, "Shop")).collect();
     let preview = preview(&home, statement(&rows).as_bytes()).await;
     assert_eq!(preview["rows"].as_array().unwrap().len(), 100);
-    let page = home.alice.get(&format!("{}?limit=500", preview["links"]["rows"].as_str().unwrap())).await.expect(200);
+    let page = home
+        .alice
+        .get(&format!("{}?limit=500", preview["links"]["rows"].as_str().unwrap()))
+        .await
+        .expect(200);
     assert_eq!(page.body["items"][499]["row"], 500);
     let done = commit(&home, &preview, json!([])).await.expect(200);
     assert_eq!(done.body["counts"]["imported"], 1_200);

@@ -1,6 +1,6 @@
 //! Who may see a household, and who may change it.
 
-use super::{Home, delete};
+use super::{Home, delete, read_own_write};
 use crate::harness::{User, start};
 use reqwest::Method;
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn a_stranger_finds_nothing_on_any_route() {
     let (_database, program) = start().await;
     let home = Home::create(&program).await;
     let made = home.create_transaction(&home.expense("1.00", "2026-02-28")).await;
-    let (mallory, transaction) = (program.user("mallory").await, home.transaction(&made));
+    let (mallory, transaction) = (program.user("mallory").await.echoing(), home.transaction(&made));
     let (account, category) = (&home.account, &home.groceries);
     for path in [
         home.path.clone(),
@@ -42,7 +42,9 @@ async fn a_stranger_finds_nothing_on_any_route() {
         };
         mallory.post(&home.at(path), &body).await.expect(404);
     }
-    for path in [&home.path, &transaction, &home.at("members/alice"), &home.at(&format!("accounts/{account}"))] {
+    for path in
+        [&home.path, &transaction, &home.at("members/alice"), &home.at(&format!("accounts/{account}"))]
+    {
         mallory.patch(path, 1, &json!({})).await.expect(404);
     }
     delete(&mallory, &transaction, made.version()).await.expect(404);
@@ -53,7 +55,10 @@ async fn a_stranger_finds_nothing_on_any_route() {
     let own = other.alice.post("/v1/households", &own).await.expect(201);
     let stolen = format!("/v1/households/{}/transactions/{}", own.text("/id"), made.text("/id"));
     other.alice.get(&stolen).await.expect(404);
-    assert_eq!(other.alice.get("/v1/households").await.expect(200).body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        other.alice.get("/v1/households").await.expect(200).body["items"].as_array().unwrap().len(),
+        1
+    );
 }
 
 /// firefly-iii#372
@@ -65,11 +70,13 @@ async fn an_editor_writes_a_viewer_reads_and_only_an_owner_manages() {
     add(&home, "carol", "viewer").await;
     let (bob, carol) = (program.user("bob").await, program.user("carol").await);
     let expense = home.expense("1.00", "2026-02-28");
-    bob.post(&home.at("transactions"), &expense).await.expect(201);
-    assert_eq!(carol.get(&home.at("transactions")).await.expect(200).body["items"].as_array().unwrap().len(), 1);
+    let made = bob.post(&home.at("transactions"), &expense).await.expect(201);
+    let shown = read_own_write(&carol, &home.at("transactions"), &made).await;
+    assert_eq!(shown.body["items"].as_array().unwrap().len(), 1);
     let refused = carol.post(&home.at("transactions"), &expense).await.expect(403);
     assert_eq!((refused.text("/code"), refused.text("/role")), ("role-too-low", "editor"));
-    let refused = bob.post(&home.at("members"), &json!({"subject": "dave", "role": "viewer"})).await.expect(403);
+    let refused =
+        bob.post(&home.at("members"), &json!({"subject": "dave", "role": "viewer"})).await.expect(403);
     assert_eq!(refused.text("/role"), "owner");
     assert_eq!(bob.get(&home.path).await.expect(200).text("/role"), "editor");
     let promoted = home.at("members/carol");
@@ -89,11 +96,11 @@ async fn a_member_who_was_removed_reads_nothing_more() {
     // Warm in both processes.
     bob.get(&home.path).await.expect(200);
     elsewhere.get(&home.path).await.expect(200);
-    delete(&home.alice, &home.at("members/bob"), version).await.expect(204);
+    let removed = delete(&home.alice, &home.at("members/bob"), version).await.expect(204);
     bob.get(&home.path).await.expect(404);
     elsewhere.get(&home.path).await.expect(404);
     bob.post(&home.at("transactions"), &home.expense("1.00", "2026-02-28")).await.expect(404);
-    assert_eq!(bob.get("/v1/households").await.expect(200).body["items"], json!([]));
+    assert_eq!(read_own_write(&bob, "/v1/households", &removed).await.body["items"], json!([]));
     let again = add(&home, "bob", "viewer").await;
     assert!(again > version);
     elsewhere.get(&home.path).await.expect(200);
@@ -119,7 +126,8 @@ async fn a_household_is_made_once_per_key_even_when_the_key_is_forgotten() {
     let (database, program) = start().await;
     let alice = program.user("alice").await;
     let body = json!({"name": "Home", "currency": "EUR", "zone": "Europe/Vienna"});
-    let call = |body| alice.call(Method::POST, "/v1/households", &[("Idempotency-Key", "first-home")], Some(body));
+    let call =
+        |body| alice.call(Method::POST, "/v1/households", &[("Idempotency-Key", "first-home")], Some(body));
     let first = call(&body).await.expect(201);
     database.owner().await.execute("DELETE FROM household.idempotency", &[]).await.unwrap();
     let again = call(&body).await.expect(200);

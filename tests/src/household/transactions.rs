@@ -164,7 +164,9 @@ async fn what_has_transactions_is_not_deleted() {
         assert_eq!(delete(&home.alice, &path, version).await.expect(409).text("/code"), code);
     }
     delete(&home.alice, &home.transaction(&expense), expense.version()).await.expect(204);
-    for path in [home.at(&format!("accounts/{}", home.account)), home.at(&format!("categories/{}", home.groceries))] {
+    for path in
+        [home.at(&format!("accounts/{}", home.account)), home.at(&format!("categories/{}", home.groceries))]
+    {
         let version = home.alice.get(&path).await.expect(200).version();
         delete(&home.alice, &path, version).await.expect(204);
         home.alice.get(&path).await.expect(404);

@@ -1,7 +1,7 @@
 //! Accounts and categories: the same four writes on either, since all that differs is what they say and when they are
 //! in use.
 
-use super::{Changed, Household, Revision, writing::Writing};
+use super::{Changed, Household, Revision, find, writing::Writing};
 use crate::error::Error;
 use crate::model::{Account, AccountContent, AccountKind, Category, CategoryContent, CategoryKind, Currency};
 use crate::model::{Content, Role, Violation};
@@ -236,7 +236,7 @@ impl Household {
     /// An account.
     pub async fn get_account(&self, ctx: &Context, household: Uuid, id: Uuid) -> Result<Account, Error> {
         self.role(ctx, household).await?;
-        accounts::find_account(&self.db, ctx, household, id).await?.ok_or(Error::NotFound)
+        find(|freshness| accounts::find_account(&self.db, ctx, freshness, household, id)).await
     }
 
     /// Accounts after an id.
@@ -292,7 +292,7 @@ impl Household {
     /// A category.
     pub async fn get_category(&self, ctx: &Context, household: Uuid, id: Uuid) -> Result<Category, Error> {
         self.role(ctx, household).await?;
-        accounts::find_category(&self.db, ctx, household, id).await?.ok_or(Error::NotFound)
+        find(|freshness| accounts::find_category(&self.db, ctx, freshness, household, id)).await
     }
 
     /// Categories after an id.

@@ -55,12 +55,12 @@ impl Household {
     ) -> Result<Changes, Error> {
         self.role(ctx, household).await?;
         let limit = limit.clamp(1, CHANGES_MAX);
-        let mut found = self.read_changes(ctx, Freshness::ReadYourWrites, household, since, limit).await?;
-        if found.0 < since {
+        let read = |freshness| projection::list_changes(&self.db, ctx, freshness, household, since, limit);
+        let (head, logged) = match read(Freshness::ReadYourWrites).await? {
+            Some((head, logged)) if head >= since => (head, logged),
             // The reader is behind the client, or the client is ahead of a restored log: the writer knows.
-            found = self.read_changes(ctx, Freshness::Strong, household, since, limit).await?;
-        }
-        let (head, logged) = found;
+            _ => read(Freshness::Strong).await?.ok_or(Error::NotFound)?,
+        };
         // The log is read in one snapshot, so what is missing behind `since` is not late but gone.
         let gapless = logged.first().map_or(head == since, |first| first.seq == since + 1);
         if !gapless {
@@ -70,18 +70,6 @@ impl Household {
         let next_since = logged.last().map_or(since, |last| last.seq);
         let items = logged.into_iter().map(|change| shown(household, change)).collect();
         Ok(Changes { items, next_since, more: next_since < head })
-    }
-
-    async fn read_changes(
-        &self,
-        ctx: &Context,
-        freshness: Freshness,
-        household: Uuid,
-        since: i64,
-        limit: i64,
-    ) -> Result<(i64, Vec<Logged>), Error> {
-        let found = projection::list_changes(&self.db, ctx, freshness, household, since, limit).await?;
-        found.ok_or(Error::NotFound)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Bank statements come in: a file is taken with the import that it belongs to, read by a job, and shown as a preview.
 
 use super::import_view::{ImportRowView, ImportView};
-use super::{Household, writing::Writing};
+use super::{Household, find, writing::Writing};
 use crate::error::Error;
 use crate::model::{Role, Violation};
 use crate::store::imports::{Counts, Import, ImportState};
 use crate::store::{accounts, imports};
 use common::context::Context;
-use common::db::{Freshness, Tx};
+use common::db::Tx;
 use common::jobs::operation;
 use serde_json::json;
 use uuid::Uuid;
@@ -92,7 +92,6 @@ impl Household {
 
     async fn find_import(&self, ctx: &Context, household: Uuid, id: Uuid) -> Result<Import, Error> {
         self.role(ctx, household).await?;
-        let freshness = Freshness::ReadYourWrites;
-        imports::find_import(&self.db, ctx, freshness, household, id).await?.ok_or(Error::NotFound)
+        find(|freshness| imports::find_import(&self.db, ctx, freshness, household, id)).await
     }
 }

@@ -1,9 +1,10 @@
 //! Households and members: who may see a household, and as what.
 
-use super::{Changed, Household, Revision, writing::Writing};
+use super::{Changed, Household, Revision, find, writing::Writing};
 use crate::error::Error;
 use crate::model::{self, HouseholdContent, Member, MemberContent, Role, check_owner_stays};
 use crate::store::people;
+use common::cache::Versioned;
 use common::context::Context;
 use common::db::{Tx, TxOptions};
 use garde::Validate;
@@ -80,7 +81,21 @@ impl Household {
     /// A household.
     pub async fn get_household(&self, ctx: &Context, id: Uuid) -> Result<HouseholdView, Error> {
         let role = self.role(ctx, id).await?;
-        let household = people::find_household(&self.db, ctx, id).await?.ok_or(Error::NotFound)?;
+        let db = self.db.clone();
+        let load = move |ctx: Context, freshness| {
+            let db = db.clone();
+            async move {
+                let found = people::find_household(&db, &ctx, freshness, id).await?;
+                let version = found.as_ref().map_or(0, |(_, head)| *head);
+                Ok(Versioned { version, value: found.map(|(it, _)| (it.version, it.content)) })
+            }
+        };
+        let found = self.households.get(ctx, id, "household", load).await?;
+        let household = match found.value.clone() {
+            Some((version, content)) => model::Household { id, version, content },
+            // It has a member, so there is one: it is newer than what was cached.
+            None => find(|freshness| people::find_household(&self.db, ctx, freshness, id)).await?.0,
+        };
         Ok(HouseholdView { household, role })
     }
 
@@ -151,7 +166,7 @@ impl Household {
     /// A member.
     pub async fn get_member(&self, ctx: &Context, household: Uuid, subject: &str) -> Result<Member, Error> {
         self.role(ctx, household).await?;
-        people::find_member(&self.db, ctx, household, subject).await?.ok_or(Error::NotFound)
+        find(|freshness| people::find_member(&self.db, ctx, freshness, household, subject)).await
     }
 
     /// Members after a subject.

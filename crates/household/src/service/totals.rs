@@ -5,20 +5,15 @@ use super::Household;
 use crate::error::Error;
 use crate::model::{Currency, Ledger, Month};
 use crate::projection::PROJECTOR;
-use crate::store::{self, projection};
+use crate::store::projection;
+use api::freshness::projected;
 use chrono::{DateTime, NaiveDate, Utc};
 use common::context::Context;
-use common::db::Freshness;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Between two looks at a projection that the caller waits for.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How far a projection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -116,18 +111,13 @@ pub struct AccountChange {
 impl Household {
     /// What an account holds.
     pub async fn get_balance(&self, ctx: &Context, household: Uuid, account: Uuid) -> Result<Balance, Error> {
-        self.role(ctx, household).await?;
-        let account =
-            store::accounts::find_account(&self.db, ctx, household, account).await?.ok_or(Error::NotFound)?;
-        let mut look = Look::begin(ctx, household);
-        let (as_of, minor) = loop {
-            let freshness = look.freshness;
-            let (as_of, minor) =
-                projection::find_balance(&self.db, ctx, freshness, PROJECTOR, household, account.id).await?;
-            if look.suffices(as_of).await? {
-                break (as_of, minor);
-            }
-        };
+        let account = self.get_account(ctx, household, account).await?;
+        let id = account.id;
+        let (as_of, minor) = projected(ctx, household, |freshness| async move {
+            let found = projection::find_balance(&self.db, ctx, freshness, PROJECTOR, household, id).await?;
+            Ok::<_, Error>((found.0.seq, found))
+        })
+        .await?;
         let currency = account.content.currency;
         Ok(Balance {
             account_id: account.id,
@@ -140,55 +130,19 @@ impl Household {
     /// A month in sums.
     pub async fn get_summary(&self, ctx: &Context, household: Uuid, month: Month) -> Result<Summary, Error> {
         self.role(ctx, household).await?;
-        let mut look = Look::begin(ctx, household);
-        loop {
-            let (as_of, totals) =
-                projection::find_summary(&self.db, ctx, look.freshness, PROJECTOR, household, month).await?;
-            if look.suffices(as_of).await? {
-                return Ok(summary_of(household, month, AsOf::of(as_of), &totals));
-            }
-        }
+        let (as_of, totals) = projected(ctx, household, |freshness| async move {
+            let found =
+                projection::find_summary(&self.db, ctx, freshness, PROJECTOR, household, month).await?;
+            Ok::<_, Error>((found.0.seq, found))
+        })
+        .await?;
+        Ok(summary_of(household, month, AsOf::of(as_of), &totals))
     }
 }
 
 impl AsOf {
     fn of(as_of: projection::AsOf) -> AsOf {
         AsOf { seq: as_of.seq, at: as_of.at }
-    }
-}
-
-/// Looks at a projection until it goes as far as the caller's token, for as long as the caller waits.
-struct Look {
-    wanted: i64,
-    patience: Instant,
-    freshness: Freshness,
-}
-
-impl Look {
-    fn begin(ctx: &Context, household: Uuid) -> Look {
-        Look {
-            wanted: ctx.token().seq(household).unwrap_or(0),
-            patience: Instant::now() + ctx.wait().min(ctx.remaining()),
-            freshness: Freshness::ReadYourWrites,
-        }
-    }
-
-    /// Whether that was far enough. If not, it is time for the next look, or too late for one.
-    async fn suffices(&mut self, as_of: projection::AsOf) -> Result<bool, Error> {
-        if as_of.seq >= self.wanted {
-            return Ok(true);
-        }
-        // A standby may be late where the projection is not: the next look is at the writer, and at once.
-        if self.freshness != Freshness::Strong {
-            self.freshness = Freshness::Strong;
-            return Ok(false);
-        }
-        let next = Instant::now() + LOOK_EVERY;
-        if next > self.patience {
-            return Err(Error::ProjectionBehind { at: as_of.seq, wanted: self.wanted });
-        }
-        sleep_until(next).await;
-        Ok(false)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Transactions: one resource with its splits, checked as a whole, posted as a whole.
 
-use super::{Changed, Household, Revision, writing::Writing};
+use super::{Changed, Household, Revision, find, writing::Writing};
 use crate::error::Error;
 use crate::model::{
     Content, Currency, Known, Role, Source, SplitContent, Transaction, TransactionContent, TransactionKind,
@@ -203,7 +203,7 @@ impl Household {
     ) -> Result<TransactionView, Error> {
         self.role(ctx, household).await?;
         let found =
-            transactions::find_transaction(&self.db, ctx, household, id).await?.ok_or(Error::NotFound)?;
+            find(|freshness| transactions::find_transaction(&self.db, ctx, freshness, household, id)).await?;
         Ok(TransactionView::of(household, &found))
     }
 

@@ -39,10 +39,11 @@ common::statements! {
 pub(crate) async fn find_account(
     db: &Db,
     ctx: &Context,
+    freshness: Freshness,
     household: Uuid,
     id: Uuid,
 ) -> Result<Option<Account>, DbError> {
-    let row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_ACCOUNT, &[&household, &id]).await?;
+    let row = db.read_opt(ctx, freshness, &FIND_ACCOUNT, &[&household, &id]).await?;
     Ok(row.as_ref().map(account_of).and_then(|(account, deleted)| (!deleted).then_some(account)))
 }
 
@@ -87,10 +88,11 @@ pub(crate) async fn put_account(tx: &mut Tx<'_>, account: &Account, deleted: boo
 pub(crate) async fn find_category(
     db: &Db,
     ctx: &Context,
+    freshness: Freshness,
     household: Uuid,
     id: Uuid,
 ) -> Result<Option<Category>, DbError> {
-    let row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_CATEGORY, &[&household, &id]).await?;
+    let row = db.read_opt(ctx, freshness, &FIND_CATEGORY, &[&household, &id]).await?;
     Ok(row.as_ref().map(category_of).and_then(|(category, deleted)| (!deleted).then_some(category)))
 }
 

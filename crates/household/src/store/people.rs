@@ -10,6 +10,9 @@ common::statements! {
     write INSERT_HOUSEHOLD = "INSERT INTO household (id, name, currency, zone, version) VALUES ($1, $2, $3, $4, $5)";
     /// A household by its id.
     read FIND_HOUSEHOLD = "SELECT id, version, name, currency, zone FROM household WHERE id = $1";
+    /// The same with the number of its stream at which it is that.
+    read FIND_HOUSEHOLD_AT = "SELECT h.id, h.version, h.name, h.currency, h.zone, s.head
+        FROM household h JOIN stream s ON s.id = h.id WHERE h.id = $1";
     /// The households of a subject after an id, with the subject's role in each.
     read LIST_HOUSEHOLDS = "SELECT h.id, h.version, h.name, h.currency, h.zone, m.role
         FROM member m JOIN household h ON h.id = m.household
@@ -50,9 +53,15 @@ pub(crate) async fn update_household(tx: &mut Tx<'_>, household: &Household) -> 
     .await
 }
 
-pub(crate) async fn find_household(db: &Db, ctx: &Context, id: Uuid) -> Result<Option<Household>, DbError> {
-    let row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_HOUSEHOLD, &[&id]).await?;
-    Ok(row.as_ref().map(household_of))
+/// A household, and the number of the stream at which it is that.
+pub(crate) async fn find_household(
+    db: &Db,
+    ctx: &Context,
+    freshness: Freshness,
+    id: Uuid,
+) -> Result<Option<(Household, i64)>, DbError> {
+    let row = db.read_opt(ctx, freshness, &FIND_HOUSEHOLD_AT, &[&id]).await?;
+    Ok(row.map(|row| (household_of(&row), row.get(5))))
 }
 
 pub(crate) async fn read_household(tx: &mut Tx<'_>, id: Uuid) -> Result<Option<Household>, DbError> {
@@ -95,10 +104,11 @@ pub(crate) async fn read_role(
 pub(crate) async fn find_member(
     db: &Db,
     ctx: &Context,
+    freshness: Freshness,
     household: Uuid,
     subject: &str,
 ) -> Result<Option<Member>, DbError> {
-    let row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_MEMBER, &[&household, &subject]).await?;
+    let row = db.read_opt(ctx, freshness, &FIND_MEMBER, &[&household, &subject]).await?;
     Ok(row.as_ref().map(member_of).and_then(|(member, deleted)| (!deleted).then_some(member)))
 }
 

@@ -89,10 +89,11 @@ pub(crate) struct Filter {
 pub(crate) async fn find_transaction(
     db: &Db,
     ctx: &Context,
+    freshness: Freshness,
     household: Uuid,
     id: Uuid,
 ) -> Result<Option<Transaction>, DbError> {
-    let row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_TRANSACTION, &[&household, &id]).await?;
+    let row = db.read_opt(ctx, freshness, &FIND_TRANSACTION, &[&household, &id]).await?;
     Ok(row.as_ref().map(transaction_of).and_then(|(transaction, deleted)| (!deleted).then_some(transaction)))
 }
 

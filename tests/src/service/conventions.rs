@@ -29,19 +29,23 @@ impl Operation {
         ["application/json", "application/merge-patch+json"].into_iter().find(|it| content.get(it).is_some())
     }
 
-    /// The address with something well-formed in the place of each parameter.
+    /// The address with something well-formed in the place of each parameter that it needs.
     fn address(&self) -> String {
-        let mut address = self.path.clone();
+        let (mut path, mut query) = (self.path.clone(), Vec::new());
         for parameter in self.said["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
             let value = match (name, parameter["schema"]["format"].as_str()) {
                 (_, Some("uuid")) => "01a20cd7-d58c-76fa-8057-1850bd36b092",
+                (_, Some("date-time")) => "2026-02-01T00:00:00Z",
                 ("month", _) => "2026-02",
                 _ => "AAPL-USD",
             };
-            address = address.replace(&format!("{{{name}}}"), value);
+            path = path.replace(&format!("{{{name}}}"), value);
+            if parameter["in"] == "query" && parameter["required"] == true {
+                query.push(format!("{name}={value}"));
+            }
         }
-        address
+        format!("{path}?{}", query.join("&"))
     }
 }
 
@@ -60,7 +64,9 @@ async fn operations(user: &User) -> Vec<Operation> {
 
 /// A caller who may do everything, an operator's work too.
 async fn operator(program: &Program) -> User {
-    let scopes = ["trading", "household", "health"].iter().flat_map(|m| ["read", "write"].map(|it| format!("{m}:{it}")));
+    let scopes = ["trading", "household", "health"]
+        .iter()
+        .flat_map(|m| ["read", "write"].map(|it| format!("{m}:{it}")));
     let scopes: Vec<_> = scopes.chain(["trading:deposit", "operator"].map(String::from)).collect();
     User::sign_in(&program.base, json!({"sub": "olive", "scopes": scopes})).await
 }
@@ -96,12 +102,18 @@ async fn every_operation_says_what_applies_to_it() {
         assert!(!operation.says("summary").is_empty(), "{name} has no summary");
         assert!(!operation.says("x-scope").is_empty(), "{name} has no x-scope");
         let freshness = operation.says("x-freshness");
-        assert!(["strong", "read-your-writes", "eventual"].contains(&freshness), "{name}: freshness {freshness:?}");
+        assert!(
+            ["strong", "read-your-writes", "eventual"].contains(&freshness),
+            "{name}: freshness {freshness:?}"
+        );
         let precondition = operation.says("x-precondition");
         assert!(["version", "none"].contains(&precondition), "{name}: precondition {precondition:?}");
         if operation.method == Method::POST {
             let idempotency = operation.says("x-idempotency");
-            assert!(["key", "command", "content"].contains(&idempotency), "{name}: idempotency {idempotency:?}");
+            assert!(
+                ["key", "command", "content"].contains(&idempotency),
+                "{name}: idempotency {idempotency:?}"
+            );
         }
         for (status, response) in operation.said["responses"].as_object().unwrap() {
             assert!(response["description"].as_str().is_some_and(|it| !it.is_empty()), "{name}: {status}");
@@ -116,7 +128,7 @@ async fn every_operation_keeps_what_it_says() {
     let (mut keys, mut versions, mut bodies) = (0, 0, 0);
     for operation in operations(&user).await {
         let (name, address, method) = (operation.name(), operation.address(), &operation.method);
-        let answer = user.call(method.clone(), &format!("{address}?nonsense=1"), &[], None).await;
+        let answer = user.call(method.clone(), &format!("{address}&nonsense=1"), &[], None).await;
         assert_eq!(problem(&answer, 400, &name), "invalid-parameter");
         assert_eq!(answer.body["errors"][0]["pointer"], "/query/nonsense", "{name}");
 

@@ -56,7 +56,8 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
     let second = post(&alice, "/v1/households", "k2", &home()).await.expect(201).text("/id").to_owned();
     let account = json!({"name": "Cash", "kind": "cash", "currency": "CAD"});
     post(&alice, &format!("/v1/households/{mine}/accounts"), "k3", &account).await.expect(201);
-    let refused = post(&alice, &format!("/v1/households/{second}/accounts"), "k3", &account).await.expect(422);
+    let refused =
+        post(&alice, &format!("/v1/households/{second}/accounts"), "k3", &account).await.expect(422);
     assert_eq!(refused.body["code"], "idempotency-key-reused");
     assert_eq!((count(&database, "household").await, count(&database, "account").await), (3, 1));
 }
@@ -68,7 +69,8 @@ async fn of_many_at_once_one_is_done() {
     for round in 0..10 {
         let (key, body) = (format!("k{round}"), home());
         let answers = join_all((0..8).map(|_| post(&alice, "/v1/households", &key, &body))).await;
-        let first = answers.iter().filter(|it| it.status == 201 && it.header("idempotency-replayed").is_empty());
+        let first =
+            answers.iter().filter(|it| it.status == 201 && it.header("idempotency-replayed").is_empty());
         assert_eq!(first.count(), 1, "{answers:?}");
         for answer in &answers {
             if answer.status != 201 {
@@ -87,8 +89,10 @@ async fn a_refusal_is_the_keys_answer_too() {
     let household = alice.post("/v1/households", &home()).await.expect(201).text("/id").to_owned();
     let members = format!("/v1/households/{household}/members");
     alice.post(&members, &json!({"subject": "bob", "role": "viewer"})).await.expect(201);
-    let (accounts, account) =
-        (format!("/v1/households/{household}/accounts"), json!({"name": "Cash", "kind": "cash", "currency": "CAD"}));
+    let (accounts, account) = (
+        format!("/v1/households/{household}/accounts"),
+        json!({"name": "Cash", "kind": "cash", "currency": "CAD"}),
+    );
     let refused = post(&bob, &accounts, "k1", &account).await.expect(403);
     assert_eq!(refused.text("/code"), "role-too-low");
     let bobs = alice.get(&format!("{members}/bob")).await.expect(200);

@@ -105,7 +105,7 @@ pub(super) async fn get_trading_account(
 ///
 /// It makes money out of nothing, so its scope is one that in production only the treasury's tokens carry.
 #[utoipa::path(
-    post, path = "/v1/trading/accounts/{account_id}/deposits", operation_id = "deposit", tag = "trading",
+    post, path = "/v1/trading/accounts/{account_id}/deposits", operation_id = "create_deposit", tag = "trading",
     params(("account_id" = Uuid, Path, description = "The account")),
     request_body = DepositBody,
     responses((status = 201, description = "The deposit", body = wire::Deposit)),
@@ -116,7 +116,7 @@ pub(super) async fn get_trading_account(
         ("x-freshness" = json!("strong")),
     ),
 )]
-pub(super) async fn deposit(
+pub(super) async fn create_deposit(
     State(trading): State<Arc<Trading>>,
     ctx: Ctx,
     Path(account): Path<Uuid>,

@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<Arc<Trading>> {
         .routes(routes!(market::check_invariants))
         .routes(routes!(accounts::list_trading_accounts, accounts::open_trading_account))
         .routes(routes!(accounts::get_trading_account))
-        .routes(routes!(accounts::deposit))
+        .routes(routes!(accounts::create_deposit))
         .routes(routes!(orders::list_orders, orders::place_order))
         .routes(routes!(orders::get_order))
         .action(routes!(orders::cancel_order))

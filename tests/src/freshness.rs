@@ -148,7 +148,7 @@ async fn with_redis_stopped_everything_still_works() {
     let redis = embedded::Redis::start(&place).unwrap();
     let url = redis.url();
     let program = Program::start(&database, &[("REDIS_URL", &url)]).await;
-    let alice = program.user("alice").await;
+    let alice = program.user("alice").await.echoing();
     let household = new_household(&alice, "With").await;
     alice.get(&household).await.expect(200);
     redis.stop().unwrap();

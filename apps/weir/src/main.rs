@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use common::context::{Clock, Context};
+use common::context::{Caller, Clock, Context};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir::config::{Config, SETTINGS};
@@ -27,7 +27,7 @@ enum Command {
     Serve,
     /// Brings the database's schema up to date. Run it as the owner.
     Migrate,
-    /// Loads demonstration data, once however often it is called.
+    /// Loads demonstration data of Alice's, once however often it is called.
     Demo,
     /// Prints the OpenAPI document.
     Openapi,
@@ -86,12 +86,11 @@ async fn demo() -> anyhow::Result<()> {
     let config = Config::load()?;
     telemetry::start_log(&config)?;
     let (clock, shutdown) = (Clock::default(), CancellationToken::new());
+    let alice = Caller { subject: "alice".into(), ..Caller::system() };
+    let ctx = Context::background(clock.clone()).with_caller(alice);
     let paths = serve::open_data_paths(&config, &clock, &shutdown).await?.paths;
     for (module, path) in &paths {
-        module
-            .demo(path, &Context::background(clock.clone()))
-            .await
-            .with_context(|| format!("{module}'s demo"))?;
+        module.demo(path, &ctx).await.with_context(|| format!("{module}'s demo"))?;
     }
     shutdown.cancel();
     for (_, path) in &paths {

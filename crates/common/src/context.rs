@@ -158,6 +158,20 @@ impl Context {
         Self { deadline: self.deadline.min(Instant::now() + within), ..self.clone() }
     }
 
+    /// The same on behalf of another caller.
+    pub fn with_caller(&self, caller: Caller) -> Self {
+        ContextParts {
+            caller,
+            deadline: self.deadline,
+            priority: self.priority,
+            token: self.token(),
+            wait: self.shared.wait,
+            clock: self.shared.clock.clone(),
+            trace_id: self.shared.trace_id.clone(),
+        }
+        .into()
+    }
+
     /// The same at another priority.
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self { priority, ..self.clone() }

@@ -204,9 +204,10 @@ async fn say_look(
 async fn maintain(db: Db, clock: Clock, shutdown: CancellationToken) {
     let mut maintained = tokio::time::Instant::now();
     loop {
+        db.report();
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(REPORT_EVERY) => db.report(),
+            () = tokio::time::sleep(REPORT_EVERY) => {}
         }
         if maintained.elapsed() >= MAINTAIN_EVERY {
             maintained = tokio::time::Instant::now();

@@ -6,7 +6,7 @@ mod program;
 
 pub use database::Database;
 pub use http::{Answer, User};
-pub use program::Program;
+pub use program::{Program, load_demo};
 
 /// What `cargo xtask test` has started and says in the environment.
 pub fn setting(name: &str) -> String {

@@ -8,6 +8,30 @@ use tokio::process::{Child, Command};
 
 use super::{Database, User, setting};
 
+/// The program with a command, on a database.
+fn on(database: &Database, command: &str) -> Command {
+    let mut program = Command::new(setting("WEIR_BIN"));
+    program
+        .arg(command)
+        .env("DATABASE_URL", database.url())
+        .env("DATABASE_READER_URLS", database.reader_url())
+        .env("REDIS_URL", setting("WEIR_TEST_REDIS_URL"))
+        // Each database is a data set of its own in Redis.
+        .env("WEIR_EPOCH", &database.name)
+        .env("WEIR_DATABASE_CONNECTIONS", "30")
+        .env("WEIR_ENV", "development")
+        .env("WEIR_DEV_KEY_FILE", std::env::temp_dir().join(format!("{}.key", database.name)))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    program
+}
+
+/// Loads the demonstration data, as `cargo xtask up` does.
+pub async fn load_demo(database: &Database) {
+    let loaded = on(database, "demo").env("WEIR_LOG_FILTER", "warn").output().await.unwrap();
+    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+}
+
 /// A process that serves. Killed when dropped.
 pub struct Program {
     process: Child,
@@ -20,24 +44,13 @@ pub struct Program {
 impl Program {
     /// Starts the program on a database, with settings beside or instead of the tests' own, and waits until it serves.
     pub async fn start(database: &Database, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(setting("WEIR_BIN"));
+        let mut command = on(database, "serve");
         command
-            .arg("serve")
-            .env("DATABASE_URL", database.url())
-            .env("DATABASE_READER_URLS", database.reader_url())
-            .env("REDIS_URL", setting("WEIR_TEST_REDIS_URL"))
-            // Each database is a data set of its own in Redis.
-            .env("WEIR_EPOCH", &database.name)
-            .env("WEIR_DATABASE_CONNECTIONS", "30")
             .env("WEIR_LISTEN", "127.0.0.1:0")
             .env("WEIR_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("WEIR_ENV", "development")
-            .env("WEIR_DEV_KEY_FILE", std::env::temp_dir().join(format!("{}.key", database.name)))
             .env("WEIR_LOG", "json")
             .envs(settings.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .stderr(Stdio::piped());
         let mut process = command.spawn().expect("WEIR_BIN can be started");
         let mut log = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
         let mut said = Vec::new();

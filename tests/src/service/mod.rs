@@ -3,8 +3,8 @@
 mod arrows;
 mod conventions;
 mod doors;
-mod jobs;
 mod idempotency;
+mod jobs;
 mod limits;
 mod readme;
 mod start_and_stop;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::start;
+use crate::harness::{load_demo, start};
 
 /// What stands between ```` ```sh ```` fences.
 fn blocks(text: &str) -> String {
@@ -13,7 +13,10 @@ fn blocks(text: &str) -> String {
 
 #[tokio::test]
 async fn the_readmes_calls_do_what_it_says() {
-    let (_database, program) = start().await;
+    let (database, program) = start().await;
+    load_demo(&database).await;
+    // Once more, as the next `up` does.
+    load_demo(&database).await;
     let readme = std::fs::read_to_string("../README.md").unwrap();
     let pasted = Command::new("bash")
         .args(["-eu", "-o", "pipefail", "-c", &blocks(&readme)])

@@ -117,3 +117,20 @@ async fn a_database_that_was_never_migrated_is_a_clear_error() {
     assert_eq!(run.status.code(), Some(1), "{said}");
     assert!(said.contains("weir migrate"), "{said}");
 }
+
+#[tokio::test]
+async fn metrics_stand_on_the_admin_port_alone() {
+    let (_database, program) = start().await;
+    program.user("alice").await.get("/v1/households").await.expect(200);
+    let text = async |url: String| reqwest::get(url).await.unwrap().text().await.unwrap();
+    let metrics = text(format!("{}/metrics", program.admin)).await;
+    for name in [
+        "http_requests_total",
+        "http_request_duration_seconds",
+        "weir_pool_connections",
+        "weir_statement_seconds",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in {metrics}");
+    }
+    assert!(text(format!("{}/metrics", program.base)).await.contains("not-found"));
+}

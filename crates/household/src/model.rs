@@ -6,6 +6,7 @@ mod ledger;
 mod money;
 mod month;
 mod people;
+mod rules;
 mod transaction;
 
 pub use account::{Account, AccountContent, AccountKind, Category, CategoryContent, CategoryKind};

@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::{Ledger, Posting, moves, postings};
+use crate::model::{CategoryKind, Ledger, Posting, SplitContent, moves, postings};
+use std::collections::HashMap;
 
 const CHEQUING: Uuid = Uuid::from_u128(1);
 const SAVINGS: Uuid = Uuid::from_u128(2);

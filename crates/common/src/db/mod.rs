@@ -29,7 +29,7 @@ pub use tokio_postgres::Row;
 
 use self::pool::{Pool, PoolOptions};
 use self::readers::Readers;
-use crate::context::Context;
+use crate::context::{Context, Priority};
 use crate::event::Event;
 
 /// What a statement is given for `$1`, `$2`, …
@@ -146,6 +146,8 @@ impl Db {
 
     /// A standby that is away at the start is not waited for: it is taken in when it answers.
     async fn warm(&self, ctx: &Context, count: usize) -> Result<(), DbError> {
+        // All of them are held at once, which is more than background work ever gets.
+        let ctx = &ctx.with_priority(Priority::Critical);
         self.inner.writer.warm(ctx, count).await?;
         for reader in self.inner.readers.iter() {
             if let Err(error) = reader.pool.warm(ctx, count).await {

@@ -13,7 +13,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::limit::{self, Class, Layer, Limits, Permit, Quota, Refusal, Who};
-use http::header::{ACCEPT, UPGRADE};
+use http::header::{ACCEPT, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::{Frame, SizeHint};
 
@@ -62,9 +62,12 @@ fn decide(limits: &Limits, class: Class, request: &Request) -> limit::Decision {
     limits.check(&limit::Request { who, class, units: 1, resource })
 }
 
-/// What kind of work the request is.
+/// What kind of work the request is. Where more than the usual body is taken, what is sent decides: a device's few
+/// samples are an ordinary write, its backlog of a month is not.
 fn class_of(request: &Request) -> Class {
     let headers = request.headers();
+    let body_bytes = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<usize>().ok();
+    let large = || body_bytes().is_none_or(|bytes| bytes > BODY_BYTES_MAX);
     let has = |name, value: &str| {
         headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok()).is_some_and(|it| it.contains(value))
     };
@@ -72,7 +75,7 @@ fn class_of(request: &Request) -> Class {
     match *request.method() {
         Method::GET if has(UPGRADE, "websocket") || has(ACCEPT, "text/event-stream") => Class::Stream,
         Method::GET | Method::HEAD => Class::Read,
-        _ if operation.is_some_and(|operation| operation.body_bytes_max > BODY_BYTES_MAX) => Class::Bulk,
+        _ if operation.is_some_and(|it| it.body_bytes_max > BODY_BYTES_MAX) && large() => Class::Bulk,
         _ => Class::Write,
     }
 }

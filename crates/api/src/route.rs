@@ -40,7 +40,7 @@ pub(crate) struct Operation {
     pub(crate) deadline: Option<Duration>,
     pub(crate) body_bytes_max: usize,
     pub(crate) priority: Priority,
-    /// What it works on, for the limits of resources: the path's first noun, which is the module's name.
+    /// What it works on, for the limits of resources: the first noun of its path.
     pub(crate) resource: Option<String>,
     query: HashSet<String>,
 }

@@ -166,6 +166,27 @@ async fn a_stream_holds_no_permit_and_a_probe_has_no_limit() {
     }
 }
 
+#[test]
+fn what_is_sent_decides_what_kind_of_work_it_is() {
+    let class = |method: Method, bytes_max: usize, header: (&'static str, &str)| {
+        let mut request =
+            Request::builder().method(method).header(header.0, header.1).body(Body::empty()).unwrap();
+        let mut operation = Operation::on_resource("toys");
+        operation.body_bytes_max = bytes_max;
+        request.extensions_mut().insert(Arc::new(operation));
+        class_of(&request)
+    };
+    let (usual, large) = (BODY_BYTES_MAX, 16 * BODY_BYTES_MAX);
+    assert_eq!(class(Method::POST, usual, ("content-length", "100")), Class::Write);
+    assert_eq!(class(Method::POST, large, ("content-length", "100")), Class::Write);
+    assert_eq!(class(Method::POST, large, ("content-length", "1000000")), Class::Bulk);
+    assert_eq!(class(Method::POST, large, ("transfer-encoding", "chunked")), Class::Bulk);
+    assert_eq!(class(Method::DELETE, usual, ("if-match", "\"v1\"")), Class::Write);
+    assert_eq!(class(Method::HEAD, usual, ("accept", "*/*")), Class::Read);
+    assert_eq!(class(Method::GET, usual, ("upgrade", "websocket")), Class::Stream);
+    assert_eq!(class(Method::GET, usual, ("accept", "text/event-stream")), Class::Stream);
+}
+
 #[tokio::test]
 async fn the_length_of_an_answer_is_still_known() {
     let answer = get_toy(&router(), &[("x-subject", "anna")]).await;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use embedded::{Cluster, ClusterOptions, Place, Process, Stop};
 
@@ -22,12 +23,23 @@ fn notes(server: &embedded::Server) -> Result<String, embedded::Error> {
     server.psql("weir", "SELECT string_agg(text, ' ' ORDER BY text) FROM note")
 }
 
+/// Asks until the answer is yes, for a minute at most.
+fn eventually(mut condition: impl FnMut() -> Result<bool, embedded::Error>) -> Outcome {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !condition()? {
+        if Instant::now() > until {
+            return Err("the condition didn't come true within a minute".into());
+        }
+    }
+    Ok(())
+}
+
 /// Waits on the standby until it has replayed all that the primary has written.
 fn catch_up(cluster: &Cluster) -> Outcome {
     let lsn = cluster.primary().psql("postgres", "SELECT pg_current_wal_flush_lsn()")?;
     for standby in cluster.standbys() {
         let asked = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn");
-        while standby.psql("postgres", &asked)? != "t" {}
+        eventually(|| Ok(standby.psql("postgres", &asked)? == "t"))?;
     }
     Ok(())
 }
@@ -174,7 +186,7 @@ fn a_server_left_running_in_the_same_data_is_stopped_and_its_data_goes_on() -> O
     // Noted in another folder, so that only PostgreSQL's own lock file leads to it.
     let elsewhere = Place::temporary("elsewhere")?;
     let mut leftover = Process::spawn(command, place.account(), elsewhere.folder(), "leftover", Stop::Fast)?;
-    while !fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default().contains("ready") {}
+    eventually(|| Ok(fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default().contains("ready")))?;
 
     let cluster = Cluster::start(&place, &alone())?;
     assert!(leftover.exited()?.is_some(), "the leftover server was stopped");

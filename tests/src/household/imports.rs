@@ -23,18 +23,27 @@ fn statement(rows: &[(&str, &str, &str, &str)]) -> String {
     )
 }
 
-/// Sends a file and waits for its operation.
-async fn read(home: &Home, query: &str, file: &[u8]) -> Answer {
+/// Sends a file.
+async fn start_import(home: &Home, query: &str, file: &[u8]) -> Answer {
     let path = home.at(&format!("imports?{query}"));
-    let started = home.alice.post_file(&path, "application/x-ofx", file).await.expect(202);
-    let location = started.header("location").to_owned();
+    home.alice.post_file(&path, "application/x-ofx", file).await.expect(202)
+}
+
+/// The operation at its end.
+async fn finished(home: &Home, location: &str) -> Answer {
     loop {
         let operation =
-            home.alice.call(Method::GET, &location, &[("Prefer", "wait=10")], None).await.expect(200);
+            home.alice.call(Method::GET, location, &[("Prefer", "wait=10")], None).await.expect(200);
         if !matches!(operation.text("/state"), "queued" | "running") {
             return operation;
         }
     }
+}
+
+/// Sends a file and waits for its operation.
+async fn read(home: &Home, query: &str, file: &[u8]) -> Answer {
+    let started = start_import(home, query, file).await;
+    finished(home, started.header("location")).await
 }
 
 async fn preview(home: &Home, file: &[u8]) -> Value {
@@ -154,6 +163,27 @@ async fn a_file_that_is_no_statement_of_the_account_says_why() {
 }
 
 #[tokio::test]
+async fn a_file_comes_as_a_form_too_and_has_a_largest_size() {
+    let (_database, program) = start().await;
+    let home = Home::create(&program).await;
+    let path = home.at(&format!("imports?account_id={}", home.account));
+    let file = statement(&[("20260110", "-4.50", "a1", "Coffee")]);
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nx\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"january.ofx\"\r\n\r\n{file}\r\n--b--\r\n"
+    );
+    let media = "multipart/form-data; boundary=b";
+    let started = home.alice.post_file(&path, media, form.as_bytes()).await.expect(202);
+    let operation = finished(&home, started.header("location")).await;
+    assert_eq!(operation.text("/result/import/filename"), "january.ofx");
+    assert_eq!(statuses(&operation.body["result"]), ["new"]);
+    home.alice.post_file(&path, media, b"--b--\r\n").await.expect(400);
+    let large = vec![b' '; 4 * 1024 * 1024 + 1];
+    let refused = home.alice.post_file(&path, "application/x-ofx", &large).await.expect(413);
+    assert_eq!(refused.text("/code"), "body-too-large");
+}
+
+#[tokio::test]
 async fn a_long_statement_is_read_with_progress_and_committed_whole() {
     let (_database, program) = start().await;
     let home = Home::create(&program).await;
@@ -171,6 +201,24 @@ async fn a_long_statement_is_read_with_progress_and_committed_whole() {
     let done = commit(&home, &preview, json!([])).await.expect(200);
     assert_eq!(done.body["counts"]["imported"], 1_200);
     assert_eq!(home.balance(&home.account, &done).await, "-720900.00");
+}
+
+#[tokio::test]
+async fn an_import_whose_process_is_killed_is_read_by_another() {
+    let (database, program) = start().await;
+    let home = Home::create(&program).await;
+    let ids: Vec<String> = (0..3_000).map(|n| format!("id-{n}")).collect();
+    let rows: Vec<_> = ids.iter().map(|id| ("20260110", "-1.00", &**id, "Shop")).collect();
+    let started =
+        start_import(&home, &format!("account_id={}", home.account), statement(&rows).as_bytes()).await;
+    program.kill().await;
+    let other = Program::start(&database, &[]).await;
+    let home = Home { alice: home.alice.at(&other.base), ..home };
+    let operation = finished(&home, started.header("location")).await;
+    assert_eq!(operation.text("/state"), "succeeded", "{:#}", operation.body);
+    let done = commit(&home, &operation.body["result"], json!([])).await.expect(200);
+    assert_eq!(done.body["counts"]["imported"], 3_000);
+    assert_eq!(home.balance(&home.account, &done).await, "-3000.00");
 }
 
 /// A real statement, where it is at hand.

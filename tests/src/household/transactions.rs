@@ -1,7 +1,7 @@
 //! Transactions: created once, balanced always, in the month of their date.
 
 use super::{Home, create_account, delete};
-use crate::harness::start;
+use crate::harness::{Program, User, start};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -40,6 +40,30 @@ async fn a_repeated_post_has_one_effect_and_the_original_answer() {
     let again = call().await.expect(201);
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert!(ids.iter().all(|id| id == again.text("/id")));
+    let count = "SELECT count(*) FROM household.transaction";
+    assert_eq!(database.owner().await.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn a_post_repeated_at_another_process_and_after_a_restart_has_one_effect() {
+    let (database, program) = start().await;
+    let other = Program::start(&database, &[]).await;
+    let home = Home::create(&program).await;
+    let (path, body) = (home.at("transactions"), home.expense("5.00", "2026-02-10"));
+    let headers = [("Idempotency-Key", "expense-1")];
+    let users = [home.alice.clone(), home.alice.at(&other.base)];
+    let call = |user: &User| {
+        let (user, path, body) = (user.clone(), path.clone(), body.clone());
+        async move { user.call(Method::POST, &path, &headers, Some(&body)).await }
+    };
+    let answers = join_all((0..32).map(|n| call(&users[n % 2]))).await;
+    assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 201 | 409)));
+    let made = answers.iter().find(|answer| answer.status.as_u16() == 201).expect("one came first");
+    program.kill().await;
+    other.stop().await;
+    let third = Program::start(&database, &[]).await;
+    let again = call(&home.alice.at(&third.base)).await.expect(201);
+    assert_eq!((again.text("/id"), again.header("idempotency-replayed")), (made.text("/id"), "true"));
     let count = "SELECT count(*) FROM household.transaction";
     assert_eq!(database.owner().await.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 1);
 }

@@ -15,7 +15,10 @@ async fn read_until(socket: &mut Socket, channel: &str, mut seq: i64, until: i64
     let mut read = Vec::new();
     while seq < until {
         let frame = socket.next(channel).await;
-        assert_eq!((&frame["type"], &frame["prev"], &frame["seq"]), (&json!("update"), &json!(seq), &json!(seq + 1)));
+        assert_eq!(
+            (&frame["type"], &frame["prev"], &frame["seq"]),
+            (&json!("update"), &json!(seq), &json!(seq + 1))
+        );
         seq += 1;
         read.push(frame["data"].clone());
     }
@@ -43,9 +46,18 @@ async fn orders_fills_and_balances_come_under_one_number() {
     let update = socket.next(&channel).await;
     assert_eq!(update["prev"], snapshot["seq"]);
     let data = &update["data"];
-    assert_eq!((&data["orders"][0]["status"], &data["orders"][0]["leaves_quantity"]), (&json!("open"), &json!("6")));
-    assert_eq!((&data["fills"][0]["quantity"], &data["fills"][0]["liquidity"]), (&json!("4"), &json!("maker")));
-    assert_eq!(data["balances"][0], json!({"asset": "USD", "available": "40.00", "held": "0.00", "total": "40.00"}));
+    assert_eq!(
+        (&data["orders"][0]["status"], &data["orders"][0]["leaves_quantity"]),
+        (&json!("open"), &json!("6"))
+    );
+    assert_eq!(
+        (&data["fills"][0]["quantity"], &data["fills"][0]["liquidity"]),
+        (&json!("4"), &json!("maker"))
+    );
+    assert_eq!(
+        data["balances"][0],
+        json!({"asset": "USD", "available": "40.00", "held": "0.00", "total": "40.00"})
+    );
 }
 
 #[tokio::test]
@@ -75,6 +87,7 @@ async fn a_stream_is_resumed_from_any_number_on_another_process() {
     assert_eq!(there.answer(id).await["data"]["status"], "canceled");
     let end = read_until(&mut there, &channel, last, last + 1).await;
     assert_eq!(end[0]["orders"][0]["reason"], "requested");
-    let future = Socket::open(&other, &trader.user).await.subscribe(&channel, json!({"resume_from": 1000})).await;
+    let future =
+        Socket::open(&other, &trader.user).await.subscribe(&channel, json!({"resume_from": 1000})).await;
     assert_eq!(future["type"], "error");
 }

@@ -35,7 +35,11 @@ impl Copy {
         self.seq = frame["seq"].as_i64().unwrap();
         for (side, told) in [(&mut self.bids, &data["bids"]), (&mut self.asks, &data["asks"])] {
             for (price, quantity) in levels(told) {
-                if quantity == 0 { side.remove(&price) } else { side.insert(price, quantity) };
+                if quantity == 0 {
+                    side.remove(&price)
+                } else {
+                    side.insert(price, quantity)
+                };
             }
         }
         let bids = self.bids.iter().rev().map(|(p, q)| (*p, *q));

@@ -17,7 +17,11 @@ fn levels(side: &Value) -> Vec<(i64, i64)> {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         parse_decimal(&text, scale).unwrap()
     };
-    side.as_array().unwrap().iter().map(|level| (units(&level["price"], 1), units(&level["qty"], 8))).collect()
+    side.as_array()
+        .unwrap()
+        .iter()
+        .map(|level| (units(&level["price"], 1), units(&level["qty"], 8)))
+        .collect()
 }
 
 fn checksum_of(book: &Value) -> u32 {
@@ -34,7 +38,8 @@ fn the_checksum_is_the_one_of_the_written_digits() {
 
 #[test]
 fn the_checksum_is_the_one_that_the_venue_computed() {
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/trading/kraken_book_snapshot.json");
+    let sample =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/trading/kraken_book_snapshot.json");
     let Ok(text) = std::fs::read_to_string(sample) else { return };
     let snapshot: Value = serde_json::from_str(&text).unwrap();
     let book = &snapshot["data"][0];

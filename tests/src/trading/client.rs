@@ -64,7 +64,10 @@ impl Socket {
 
     /// The next message of a channel, heartbeats aside.
     pub async fn next(&mut self, channel: &str) -> Value {
-        self.next_that(|frame| frame["ch"] == channel && frame["id"].is_null() && frame["type"] != "heartbeat").await
+        self.next_that(|frame| {
+            frame["ch"] == channel && frame["id"].is_null() && frame["type"] != "heartbeat"
+        })
+        .await
     }
 
     async fn write(&mut self, frame: Value) {
@@ -76,7 +79,9 @@ impl Socket {
             return self.waiting.remove(at).expect("it was found there");
         }
         loop {
-            let Message::Text(text) = self.stream.next().await.expect("the socket is open").unwrap() else { continue };
+            let Message::Text(text) = self.stream.next().await.expect("the socket is open").unwrap() else {
+                continue;
+            };
             let frame: Value = serde_json::from_str(&text).unwrap();
             if wanted(&frame) {
                 return frame;

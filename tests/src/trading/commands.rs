@@ -100,7 +100,8 @@ async fn repeats_within_one_batch_are_answered_like_any_other() {
     for n in 0..60 {
         // Each id three times: the third with another price.
         let price = if n % 3 == 2 { "2.00" } else { "1.00" };
-        let args = with(order(&format!("b-{}", n / 3), "buy", price, "1"), json!({"account": trader.account}));
+        let args =
+            with(order(&format!("b-{}", n / 3), "buy", price, "1"), json!({"account": trader.account}));
         sent.push(socket.send("order.place", args).await);
     }
     for (n, id) in sent.into_iter().enumerate() {

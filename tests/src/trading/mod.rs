@@ -5,6 +5,7 @@ mod book;
 mod checksum;
 mod client;
 mod commands;
+mod faults;
 mod market;
 mod orders;
 mod processes;

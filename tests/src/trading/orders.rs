@@ -33,7 +33,10 @@ async fn an_order_rests_until_another_meets_it_at_its_price() {
     assert_eq!((&sold["status"], &sold["leaves_quantity"]), (&json!("filled"), &json!("0")));
     let fills = seller.user.get(&seller.path("/fills")).await.expect(200);
     let fill = &fills.body["items"][0];
-    assert_eq!((&fill["liquidity"], &fill["price"], &fill["number"]), (&json!("maker"), &json!("100.00"), &json!(1)));
+    assert_eq!(
+        (&fill["liquidity"], &fill["price"], &fill["number"]),
+        (&json!("maker"), &json!("100.00"), &json!(1))
+    );
     let token = [("Consistency-Token", taking.header("consistency-token"))];
     let path = "/v1/trading/instruments/AAPL-USD/trades";
     let trades = buyer.user.call(reqwest::Method::GET, path, &token, None).await.expect(200);
@@ -148,7 +151,10 @@ async fn what_is_not_there_can_not_be_spent() {
     trader.place("b-1", "buy", "60.00", "1").await;
     for (id, side, price, quantity) in [("b-2", "buy", "40.01", "1"), ("s-1", "sell", "70.00", "2")] {
         let refused = trader.try_place(&order(id, side, price, quantity)).await.expect(422);
-        assert_eq!((refused.text("/code"), refused.text("/reason")), ("order-rejected", "insufficient_funds"));
+        assert_eq!(
+            (refused.text("/code"), refused.text("/reason")),
+            ("order-rejected", "insufficient_funds")
+        );
     }
     trader.place("b-3", "buy", "40.00", "1").await;
     check(&program).await;
@@ -162,7 +168,11 @@ async fn the_open_orders_are_listed_apart() {
     let mut last = None;
     for n in 1..=5 {
         let placed = trader.place(&format!("b-{n}"), "buy", "1.00", "1").await;
-        last = Some(if n % 2 == 0 { trader.try_cancel(placed.text("/order_id")).await.expect(200) } else { placed });
+        last = Some(if n % 2 == 0 {
+            trader.try_cancel(placed.text("/order_id")).await.expect(200)
+        } else {
+            placed
+        });
     }
     let last = last.unwrap();
     let token = [("Consistency-Token", last.header("consistency-token"))];
@@ -170,7 +180,8 @@ async fn the_open_orders_are_listed_apart() {
         let path = trader.path(&format!("/orders{query}"));
         let page = trader.user.call(reqwest::Method::GET, &path, &token, None).await.expect(200);
         let items = page.body["items"].as_array().unwrap().clone();
-        let ids: Vec<String> = items.iter().map(|o| o["client_order_id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<String> =
+            items.iter().map(|o| o["client_order_id"].as_str().unwrap().to_owned()).collect();
         (ids, page.body["next_cursor"].as_str().map(str::to_owned))
     };
     assert_eq!(ids("?status=open").await.0, ["b-5", "b-3", "b-1"]);

@@ -95,7 +95,10 @@ async fn what_was_acknowledged_before_a_kill_is_there_and_what_is_repeated_is_no
             for _ in 0..=(round as usize * 40) {
                 let answer = socket.any_answer().await;
                 assert_eq!(answer["type"], "reply", "{answer:#}");
-                acks.insert(answer["data"]["client_order_id"].as_str().unwrap().to_owned(), answer["data"].clone());
+                acks.insert(
+                    answer["data"]["client_order_id"].as_str().unwrap().to_owned(),
+                    answer["data"].clone(),
+                );
             }
             acked.push((batch.clone(), acks));
         }

@@ -39,7 +39,11 @@ async fn another_tenants_account_is_not_there_on_any_route() {
     ] {
         let id = socket.send(op, args).await;
         let answer = socket.answer(id).await;
-        assert_eq!((&answer["type"], &answer["data"]["code"]), (&json!("error"), &json!("not-found")), "{op}");
+        assert_eq!(
+            (&answer["type"], &answer["data"]["code"]),
+            (&json!("error"), &json!("not-found")),
+            "{op}"
+        );
     }
     let refused = socket.subscribe(&format!("account:{account}"), json!({})).await;
     assert_eq!(refused["data"]["code"], "not-found");
@@ -109,7 +113,8 @@ async fn an_instrument_whose_trades_could_be_rounded_is_refused() {
     operator.post("/v1/trading/instruments", &same).await.expect(422);
 
     let key = [("Idempotency-Key", "k-1")];
-    let list = async |body: &Value| operator.call(Method::POST, "/v1/trading/instruments", &key, Some(body)).await;
+    let list =
+        async |body: &Value| operator.call(Method::POST, "/v1/trading/instruments", &key, Some(body)).await;
     let listed = list(&shares(json!({}))).await.expect(201);
     let again = list(&shares(json!({}))).await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), &again.body), ("true", &listed.body));

@@ -7,7 +7,7 @@ use common::db::{Freshness, Tx};
 use common::events::{NewEvent, log};
 use uuid::Uuid;
 
-use super::Trading;
+use super::{FOR_ONE, Trading};
 use crate::error::Error;
 use crate::events::{AccountChange, BalancePart, DEPOSITED, OPENED, SCHEMA, account_stream};
 use crate::model::{AMOUNT_MAX, AccountId, BALANCE_MAX, Decimal, DecimalError, parse_decimal};
@@ -49,8 +49,12 @@ impl Trading {
     /// An account of the caller's with its balances.
     pub async fn get_account(&self, ctx: &Context, id: AccountId) -> Result<AccountState, Error> {
         self.owners.check(ctx, id).await?;
-        let state = accounts::find_account(&self.dp.db, ctx, Freshness::ReadYourWrites, id).await?;
-        state.ok_or(Error::NotFound)
+        for freshness in FOR_ONE {
+            if let Some(state) = accounts::find_account(&self.dp.db, ctx, freshness, id).await? {
+                return Ok(state);
+            }
+        }
+        Err(Error::NotFound)
     }
 
     /// Enters a deposit into an account of the caller's.

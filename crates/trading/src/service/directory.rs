@@ -17,6 +17,9 @@ use crate::model::Instrument;
 use crate::store::instruments::{INSTRUMENTS_MAX, find_instrument_by_symbol, list_instruments};
 use crate::view::View;
 
+/// Batches that may be open at once, for each core: one computes while others wait for the disk or for a lock.
+const TURNS_PER_CORE: usize = 2;
+
 /// An instrument at hand.
 pub struct Listing {
     /// As it was when it came in: its status may have changed, nothing else does.
@@ -43,8 +46,7 @@ impl Directory {
         let directory = Self {
             dp: dp.clone(),
             owners: owners.clone(),
-            // Two at least, so that one lane computes while another waits for the disk.
-            turns: Arc::new(Semaphore::new(cores.max(2))),
+            turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
             listings: Arc::default(),
         };
         let ctx = Context::background(dp.clock.clone());

@@ -6,8 +6,8 @@ use common::db::{Freshness, Tx};
 use common::events::{NewEvent, log};
 use uuid::Uuid;
 
-use super::Trading;
 use super::accounts::open;
+use super::{FOR_ONE, Trading};
 use crate::error::{Error, field};
 use crate::events::{LISTED, SCHEMA, instrument_stream};
 use crate::model::{
@@ -62,8 +62,12 @@ impl Trading {
 
     /// An instrument by its symbol.
     pub async fn get_instrument(&self, ctx: &Context, symbol: &str) -> Result<Instrument, Error> {
-        let found = find_instrument_by_symbol(&self.dp.db, ctx, Freshness::ReadYourWrites, symbol).await?;
-        found.ok_or(Error::NotFound)
+        for freshness in FOR_ONE {
+            if let Some(found) = find_instrument_by_symbol(&self.dp.db, ctx, freshness, symbol).await? {
+                return Ok(found);
+            }
+        }
+        Err(Error::NotFound)
     }
 
     /// The instruments by their symbols.

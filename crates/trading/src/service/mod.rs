@@ -9,6 +9,7 @@ mod orders;
 mod owners;
 
 use common::DataPath;
+use common::db::Freshness;
 
 pub use self::directory::{Directory, Listing};
 pub use self::instruments::NewInstrument;
@@ -27,6 +28,9 @@ pub struct Trading {
     /// Instruments with their lanes and books.
     pub(crate) directory: Directory,
 }
+
+/// Where one thing is looked for by its id: a standby may not have it yet, and only the writer can say that there is none.
+const FOR_ONE: [Freshness; 2] = [Freshness::ReadYourWrites, Freshness::Strong];
 
 impl Trading {
     /// Over this data path, with all instruments that are listed.

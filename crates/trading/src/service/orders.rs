@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
-use super::{Listing, Trading};
+use super::{FOR_ONE, Listing, Trading};
 use crate::error::{Error, field};
 use crate::lane::command::{Ack, Command, Prior, Request, Target};
 use crate::model::{
@@ -165,8 +165,12 @@ impl Trading {
     /// An order of the account.
     pub async fn get_order(&self, ctx: &Context, account: AccountId, id: OrderId) -> Result<OrderRow, Error> {
         self.owners.check(ctx, account).await?;
-        let order = orders::find_order(&self.dp.db, ctx, Freshness::ReadYourWrites, account, id).await?;
-        order.ok_or(Error::NotFound)
+        for freshness in FOR_ONE {
+            if let Some(order) = orders::find_order(&self.dp.db, ctx, freshness, account, id).await? {
+                return Ok(order);
+            }
+        }
+        Err(Error::NotFound)
     }
 
     /// The account's orders, the newest first.

@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::events::{AccountChange, account_stream};
 use crate::model::AccountId;
 use crate::service::Trading;
-use crate::store::accounts::find_account;
 use crate::store::orders::list_open_orders_at;
 use crate::wire;
 
@@ -123,8 +122,7 @@ async fn snapshot(
     kind: &'static str,
 ) -> Result<ChannelMessage, SocketError> {
     let db = &trading.dp.db;
-    let state = find_account(db, ctx, Freshness::ReadYourWrites, account).await.map_err(Error::Db)?;
-    let state = state.ok_or(Error::NotFound)?;
+    let state = trading.get_account(ctx, account).await?;
     let (seq, open) = list_open_orders_at(db, ctx, Freshness::ReadYourWrites, account, SNAPSHOT_ORDERS_MAX)
         .await
         .map_err(Error::Db)?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::lobster::{LEVELS, Levels};
@@ -36,7 +37,8 @@ impl LiveVenue {
     /// Lists an instrument and opens and fills the accounts.
     pub async fn open(weir: &Weir) -> Result<Self, Error> {
         let scopes = ["operator", "trading:read", "trading:write", "trading:deposit"];
-        let caller = weir.caller("replay", &scopes).await?;
+        let caller =
+            weir.caller_by(&json!({"sub": "replay", "scopes": scopes, "plan": "market-maker"})).await?;
         let base = trading::fresh_asset("LOB");
         let symbol: Arc<str> = trading::list_instrument(&caller, &base, QUOTE).await?.into();
         let mut opened = [Uuid::nil(); 2];

@@ -1,0 +1,44 @@
+//! A row of figures.
+
+use serde_json::json;
+
+/// One figure against one peer.
+pub struct Row {
+    /// The row's name in the list of what is measured.
+    pub id: &'static str,
+    /// What is measured.
+    pub what: String,
+    /// Ours over the peer's.
+    pub value: f64,
+    /// Against what.
+    pub peer: &'static str,
+    /// What is aimed at, at least.
+    pub target: f64,
+    /// The figures behind it, for a person.
+    pub figures: String,
+}
+
+impl Row {
+    /// One line.
+    pub fn to_json(&self) -> String {
+        let value = (self.value * 100.0).round() / 100.0;
+        let met = self.value >= self.target;
+        let target = format!(">={}", self.target);
+        json!({"id": self.id, "what": self.what, "value": value, "peer": self.peer, "target": target, "met": met})
+            .to_string()
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, what, value, peer, target, figures } = self;
+        let verdict = if value >= target { "met" } else { "not met" };
+        write!(f, "{id}  {what}\n    {value:.1} times {peer} (target {target}, {verdict})\n    {figures}")
+    }
+}
+
+/// The middle of an odd number of figures.
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}

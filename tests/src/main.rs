@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` starts a primary with a standby and Redis, builds the program, and runs this.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 mod harness;
 
 mod freshness;

@@ -25,6 +25,8 @@ use crate::{policies, telemetry};
 
 /// Jobs that a process runs at once.
 const JOBS_CONCURRENCY: usize = 2;
+/// How often idempotency keys that have expired are deleted.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked whether the databases answer, for `/readyz` to report.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long such a look may take.
@@ -109,6 +111,9 @@ impl Server {
         let until = self.shutdown.clone().cancelled_owned();
         let admin = tokio::spawn(telemetry::serve_metrics(admin.0, admin.1, until));
         let looks = tokio::spawn(look(self.databases(), self.readiness.clone()));
+        if self.config.roles.worker {
+            self.jobs.spawn(expire_keys(self.databases(), self.shutdown.clone()));
+        }
         let closing = self.closing.clone();
         let service = self.router.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
         let serving = tokio::spawn(async move {
@@ -231,6 +236,20 @@ fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {
         jwks_url: config.jwks_url.clone(),
     };
     Ok(Verifier::new(&trusted, dev, clock.clone()))
+}
+
+/// Forgets answers that no caller may ask for again.
+async fn expire_keys(databases: Vec<common::db::Db>, shutdown: CancellationToken) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(EXPIRE_EVERY)).await.is_some() {
+        for db in &databases {
+            if let Err(error) =
+                api::idempotency::delete_expired(&Context::background(Clock::default()), db).await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(module = db.module(), error, "old idempotency keys stay for now");
+            }
+        }
+    }
 }
 
 /// Reports on the databases; they don't decide whether the process is ready.

@@ -19,7 +19,7 @@ async fn each_statement_is_understood_for_its_modules_role() {
     let mut count = 0;
     for module in ALL {
         let client = session(&database, module.name()).await;
-        for statement in common::statements().chain(module.statements()) {
+        for statement in common::statements().chain(api::idempotency::STATEMENTS).chain(module.statements()) {
             if let Err(error) = client.prepare(statement.sql).await {
                 panic!("{}: {:?}", statement.name, error.as_db_error());
             }

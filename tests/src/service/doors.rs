@@ -102,7 +102,7 @@ async fn alices(program: &Program) -> (User, BTreeMap<(&'static str, &'static st
 }
 
 #[tokio::test]
-async fn a_strangers_token_never_reads_or_changes_what_is_anothers_on_any_route() {
+async fn a_strangers_token_never_reads_or_changes_what_others_own_on_any_route() {
     let (database, program) = start().await;
     let (alice, ids) = alices(&program).await;
     let document = alice.get("/openapi.json").await.expect(200).body;

@@ -10,3 +10,4 @@ mod market;
 mod orders;
 mod processes;
 mod refusals;
+mod replay;

@@ -21,6 +21,11 @@ use player::{Outcome, Player};
 /// Plays the recording in `folder` through the public API of `weir`, with a progress bar on standard error.
 pub async fn run(weir: &Weir, folder: &Path) -> anyhow::Result<Outcome> {
     let recording = Recording::read(folder).with_context(|| format!("{} can't be read", folder.display()))?;
+    play(weir, &recording).await
+}
+
+/// Plays a recording that was read.
+pub async fn play(weir: &Weir, recording: &Recording) -> anyhow::Result<Outcome> {
     let venue = LiveVenue::open(weir).await.context("no market can be set up")?;
     let bar = ProgressBar::new(recording.steps.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {msg}")?);

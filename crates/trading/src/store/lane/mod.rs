@@ -19,10 +19,14 @@ common::statements! {
     /// The balances of locked accounts in an instrument's two assets.
     read LIST_BALANCES = "SELECT account, asset, available, held FROM balance
         WHERE account = ANY($1) AND asset = ANY($2)";
-    /// What was decided before under these client ids. The accounts are locked, so nobody decides meanwhile.
-    read LIST_COMMANDS = "SELECT c.account, c.client_id, c.instrument, c.order_id, c.request::text, c.result::text
+    /// What was decided before under these client ids. The accounts are locked, so nobody decides meanwhile. One look-up
+    /// for each, whatever the planner thinks of the tables' sizes: a join read all of a table that had just grown, 19 ms
+    /// for 256 ids against 0.8.
+    read LIST_COMMANDS = "SELECT asked.account, asked.client_id, found.instrument, found.order_id, found.request::text,
+            found.result::text
         FROM unnest($1::uuid[], $2::text[]) AS asked (account, client_id)
-        JOIN command c ON c.account = asked.account AND c.client_id = asked.client_id";
+        CROSS JOIN LATERAL (SELECT instrument, order_id, request, result FROM command
+            WHERE account = asked.account AND client_id = asked.client_id LIMIT 1) AS found";
     /// The open orders of an instrument in the order of their time.
     read LIST_OPEN_ORDERS = "SELECT account, id, client_id, side, time_in_force, price, quantity, filled, notional, fee,
         fee_slack, status, reason, placed_seq, placed_line, created_at
@@ -30,10 +34,11 @@ common::statements! {
     /// The number of an instrument's last trade.
     read FIND_LAST_TRADE = "SELECT number FROM trade WHERE instrument = $1 ORDER BY number DESC LIMIT 1";
     /// The state of orders that are not in the book.
-    read LIST_CLOSED_ORDERS = "SELECT o.account, o.id, o.client_id, o.status, o.reason, o.filled, o.notional, o.fee,
-        o.seq, o.instrument_seq, o.updated_at
+    read LIST_CLOSED_ORDERS = "SELECT asked.account, asked.id, o.client_id, o.status, o.reason, o.filled, o.notional,
+            o.fee, o.seq, o.instrument_seq, o.updated_at
         FROM unnest($1::uuid[], $2::uuid[]) AS asked (account, id)
-        JOIN orders o ON o.account = asked.account AND o.id = asked.id WHERE o.instrument = $3";
+        CROSS JOIN LATERAL (SELECT client_id, status, reason, filled, notional, fee, seq, instrument_seq, updated_at
+            FROM orders WHERE account = asked.account AND id = asked.id AND instrument = $3 LIMIT 1) AS o";
 }
 
 /// What a lane finds once it has its locks.

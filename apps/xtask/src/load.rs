@@ -45,7 +45,8 @@ fn against(
     let admin_port = free_port(place, "admin")?;
     let command = |subcommand: &str| {
         let mut command = weir(programs, subcommand, servers, port, admin_port);
-        command.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        // A line for each of a million requests would drown the progress.
+        command.env("WEIR_LOG_FILTER", "warn").stdin(std::process::Stdio::null()).stdout(std::io::stderr());
         command
     };
     say("... migrating the database");

@@ -6,6 +6,7 @@ mod checksum;
 mod client;
 mod commands;
 mod faults;
+mod lost_commits;
 mod market;
 mod orders;
 mod processes;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
 
 use crate::harness::{Database, Program, User, setting, start};
@@ -13,17 +14,23 @@ const ROUNDS: usize = 1_000;
 /// The promise of an eventual cache: stale at most this long after a committed write.
 const STALE_MAX: Duration = Duration::from_secs(1);
 
+/// There is one standby for all tests: one at a time makes it stand still.
+static STANDS_STILL: Mutex<()> = Mutex::const_new(());
+
 /// A standby whose replay stands still until this is dropped, also by a test that fails.
-struct Paused;
+struct Paused {
+    _turn: MutexGuard<'static, ()>,
+}
 
 impl Paused {
     async fn start(standby: &Client) -> Self {
+        let turn = STANDS_STILL.lock().await;
         standby.execute("SELECT pg_wal_replay_pause()", &[]).await.unwrap();
         let state = "SELECT pg_get_wal_replay_pause_state()";
         while standby.query_one(state, &[]).await.unwrap().get::<_, String>(0) != "paused" {
             tokio::task::yield_now().await;
         }
-        Self
+        Self { _turn: turn }
     }
 }
 
@@ -91,6 +98,27 @@ async fn a_paused_standby_never_gives_a_stale_read_to_a_caller_with_a_token() {
         let anyones = alice.get(&list).await.expect(200);
         assert_eq!(names(&anyones.body), ["Before"]);
     }
+    drop(paused);
+}
+
+#[tokio::test]
+async fn an_old_token_does_not_fill_a_cache_from_a_standby_that_is_behind() {
+    let database = Database::create().await;
+    let standby = database.standby().await;
+    // Without Redis no second tier can refuse what the first one takes.
+    let program = Program::start(&database, &[("REDIS_URL", "")]).await;
+    let alice = program.user("alice").await;
+    let body = json!({"name": "Before", "currency": "CAD", "zone": "America/Toronto"});
+    let created = alice.post("/v1/households", &body).await.expect(201);
+    let household = format!("/v1/households/{}", created.text("/id"));
+    caught_up(&database, &standby).await;
+
+    let paused = Paused::start(&standby).await;
+    alice.patch(&household, created.version(), &json!({"name": "After"})).await.expect(200);
+    // Nothing is cached yet, and the standby has all that this token asks for.
+    let old = [("Consistency-Token", created.header("consistency-token"))];
+    alice.call(reqwest::Method::GET, &household, &old, None).await.expect(200);
+    assert_eq!(alice.get(&household).await.expect(200).text("/name"), "After");
     drop(paused);
 }
 

@@ -235,11 +235,10 @@ where
         let ahead = token.position(db.set()).is_some_and(|needs| {
             seen.is_none_or(|seen| (seen.timeline, seen.lsn) < (needs.timeline, needs.lsn))
         });
-        let version = token.seq(stream);
-        Ok(match version {
+        Ok(match token.seq(stream) {
+            _ if self.caches.tail_is_silent() => Needed { at_least: None, freshness: Freshness::Strong },
             Some(version) => Needed { at_least: Some(version), freshness: Freshness::ReadYourWrites },
             None if ahead => Needed { at_least: None, freshness: Freshness::ReadYourWrites },
-            None if self.caches.tail_is_silent() => Needed { at_least: None, freshness: Freshness::Strong },
             None => Needed { at_least: Some(0), freshness: Freshness::Seen },
         })
     }
@@ -276,7 +275,12 @@ where
         let load_ctx = Context::background(ctx.clock().clone())
             .with_priority(ctx.priority())
             .with_deadline(LOAD_TIMEOUT);
-        load_ctx.observe(&ctx.token());
+        // An old token must not let a standby answer that is behind what was invalidated here already.
+        let mut token = ctx.token();
+        if let Some(seen) = self.caches.inner.db.seen() {
+            token.add_position(seen);
+        }
+        load_ctx.observe(&token);
         let found = Arc::new(load(load_ctx.clone(), needed.freshness).await?);
         if self.offer(ctx, stream, key, &field, slot, &found, ttl).await {
             return Ok(found);

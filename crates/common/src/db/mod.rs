@@ -23,6 +23,7 @@ pub use self::error::DbError;
 pub use self::read::Freshness;
 pub use self::statement::{AnyStatement, ReadStatement, Statement, WriteStatement};
 pub use self::token::{Position, Token};
+pub(crate) use self::transaction::LOG_POSITION;
 pub use self::transaction::{Savepoint, Tx, TxOptions};
 pub use crate::statements;
 pub use tokio_postgres::Row;

@@ -13,7 +13,7 @@ use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::db::{AnyStatement, Db, DbError, Position};
+use crate::db::{AnyStatement, Db, DbError, LOG_POSITION, Position};
 
 /// The tail looks at least this often.
 pub const POLL_EVERY: Duration = Duration::from_millis(250);
@@ -35,9 +35,6 @@ crate::statements! {
     read LIST_WERE_IN_FLIGHT = "SELECT DISTINCT stream FROM event WHERE xid = ANY($1::text[]::xid8[])";
     /// The heads of the streams that moved, and behind them the log's position that covers all of it.
     read LIST_MOVED_HEADS = "SELECT id, kind, head FROM stream WHERE id = ANY($1)";
-    /// How far the log is on disk, and on which timeline.
-    read POSITION = "SELECT lsn, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int
-        FROM (SELECT pg_current_wal_flush_lsn() AS lsn) AS flushed";
 }
 
 /// A stream that has moved.
@@ -165,7 +162,7 @@ impl Look {
             started_since: prepare(&client, &LIST_STARTED_SINCE).await?,
             were_in_flight: prepare(&client, &LIST_WERE_IN_FLIGHT).await?,
             heads: prepare(&client, &LIST_MOVED_HEADS).await?,
-            position: prepare(&client, &POSITION).await?,
+            position: prepare(&client, &LOG_POSITION).await?,
             client,
             _connection: connection,
         })

@@ -110,9 +110,9 @@ impl Server {
         let (address, admin_address) = (listener.local_addr()?, admin.0.local_addr()?);
         let until = self.shutdown.clone().cancelled_owned();
         let admin = tokio::spawn(telemetry::serve_metrics(admin.0, admin.1, until));
-        let looks = tokio::spawn(look(self.databases(), self.readiness.clone()));
+        let looks = tokio::spawn(look(self.data_paths(), self.readiness.clone()));
         if self.config.roles.worker {
-            self.jobs.spawn(expire_keys(self.databases(), self.shutdown.clone()));
+            self.jobs.spawn(expire_keys(self.data_paths(), self.shutdown.clone()));
         }
         let closing = self.closing.clone();
         let service = self.router.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
@@ -157,8 +157,8 @@ impl Server {
         Ok(())
     }
 
-    fn databases(&self) -> Vec<common::db::Db> {
-        self.running.iter().map(|r| r.data_path.db.clone()).collect()
+    fn data_paths(&self) -> Vec<DataPath> {
+        self.running.iter().map(|r| r.data_path.clone()).collect()
     }
 }
 
@@ -239,12 +239,11 @@ fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {
 }
 
 /// Forgets answers that no caller may ask for again.
-async fn expire_keys(databases: Vec<common::db::Db>, shutdown: CancellationToken) {
+async fn expire_keys(paths: Vec<DataPath>, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(EXPIRE_EVERY)).await.is_some() {
-        for db in &databases {
-            if let Err(error) =
-                api::idempotency::delete_expired(&Context::background(Clock::default()), db).await
-            {
+        for DataPath { db, clock, .. } in &paths {
+            let ctx = Context::background(clock.clone());
+            if let Err(error) = api::idempotency::delete_expired(&ctx, db).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(module = db.module(), error, "old idempotency keys stay for now");
             }
@@ -253,10 +252,10 @@ async fn expire_keys(databases: Vec<common::db::Db>, shutdown: CancellationToken
 }
 
 /// Reports on the databases; they don't decide whether the process is ready.
-async fn look(databases: Vec<common::db::Db>, readiness: Readiness) {
+async fn look(paths: Vec<DataPath>, readiness: Readiness) {
     loop {
-        for db in &databases {
-            let ctx = Context::background(Clock::default()).with_deadline(LOOK_TIMEOUT);
+        for DataPath { db, clock, .. } in &paths {
+            let ctx = Context::background(clock.clone()).with_deadline(LOOK_TIMEOUT);
             readiness.dependency(db.module(), db.ping(&ctx).await.is_ok());
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -44,7 +44,7 @@ struct Inner {
     leftovers: usize,
     ports: Mutex<BTreeMap<String, u16>>,
     /// Held for its lock, which ends with it, also when this program is killed.
-    _lock: File,
+    lock: File,
 }
 
 impl Place {
@@ -100,7 +100,7 @@ impl Place {
         lock.rewind().doing(doing)?;
         writeln!(lock, "process {} ({})", std::process::id(), program.join(" ")).doing(doing)?;
         let ports = Mutex::new(remembered_ports(&folder));
-        Ok(Inner { folder, account, elsewhere: false, temporary: false, leftovers: 0, ports, _lock: lock })
+        Ok(Inner { folder, account, elsewhere: false, temporary: false, leftovers: 0, ports, lock })
     }
 
     /// Where the data really is.
@@ -133,13 +133,6 @@ impl Place {
         ports.insert(name.to_owned(), port);
         self.remember(&ports)?;
         Ok(port)
-    }
-
-    /// Remembers a port that was chosen elsewhere, so that [`Place::port`] answers it next time.
-    pub fn keep_port(&self, name: &str, port: u16) -> Result<(), Error> {
-        let mut ports = self.0.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        ports.insert(name.to_owned(), port);
-        self.remember(&ports)
     }
 
     fn remember(&self, ports: &BTreeMap<String, u16>) -> Result<(), Error> {
@@ -181,6 +174,8 @@ impl Drop for Inner {
         if self.temporary {
             let _ = fs::remove_dir_all(&self.folder);
         }
+        // Closing alone is not enough: a process that another thread is starting may have the file open until it execs.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -7,10 +7,15 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
 
-use crate::harness::{Database, Program, User, setting, start};
+use crate::harness::{Database, Program, User, load_demo, setting, start};
+use crate::service::readme::paste_the_readme;
+use crate::trading::client::Socket;
+use crate::trading::market::{SYMBOL, Trader, list_shares};
 
 /// Rounds of a load against an invalidation.
 const ROUNDS: usize = 1_000;
+/// Rounds at a time.
+const LANES: usize = 10;
 /// The promise of an eventual cache: stale at most this long after a committed write.
 const STALE_MAX: Duration = Duration::from_secs(1);
 
@@ -132,41 +137,46 @@ async fn a_thousand_rounds_of_load_against_invalidation_leave_nothing_stale_in_t
     let alice = one.user("alice").await;
     let at_two = alice.at(&two.base);
 
-    let mut households = Vec::new();
-    for lane in 0..10 {
-        households.push(new_household(&alice, &format!("Home {lane}")).await);
-    }
-    // Each lane: both processes load the household while it is renamed in one of them.
-    let lanes = households.iter().enumerate().map(|(lane, household)| {
+    // A household for each round, so that what one round leaves behind stays to be found. Both processes load it while
+    // it is renamed in one of them.
+    let lanes = (0..LANES).map(|lane| {
         let (one, two) = (alice.clone(), at_two.clone());
         async move {
-            let mut version = one.get(household).await.expect(200).version();
-            for round in 0..ROUNDS / 10 {
-                let rename = json!({"name": format!("Home {lane}, round {round}")});
-                let writer = if round % 2 == 0 { &one } else { &two };
-                let (renamed, ..) = tokio::join!(
-                    writer.patch(household, version, &rename),
-                    one.get(household),
-                    two.get(household),
-                    one.get(household),
-                    two.get(household),
+            let mut renamed = Vec::new();
+            for round in 0..ROUNDS / LANES {
+                let household = new_household(&one, "Before").await;
+                let version = one.get(&household).await.expect(200).version();
+                let name = format!("Lane {lane}, round {round}");
+                let (rename, writer) = (json!({"name": name}), if round % 2 == 0 { &one } else { &two });
+                let (answer, ..) = tokio::join!(
+                    writer.patch(&household, version, &rename),
+                    one.get(&household),
+                    two.get(&household),
+                    one.get(&household),
+                    two.get(&household),
                 );
-                version = renamed.expect(200).version();
+                answer.expect(200);
+                renamed.push((household, name));
             }
-            format!("Home {lane}, round {}", ROUNDS / 10 - 1)
+            renamed
         }
     });
-    let last_names = join_all(lanes).await;
+    let renamed = join_all(lanes).await.concat();
     tokio::time::sleep(STALE_MAX).await;
 
     let mut stale = 0;
-    for (household, name) in households.iter().zip(&last_names) {
+    for (household, name) in &renamed {
         for user in [&alice, &at_two] {
             let found = user.get(household).await.expect(200);
             stale += usize::from(found.text("/name") != name);
         }
     }
-    assert_eq!(stale, 0, "of {ROUNDS} rounds");
+    assert_eq!((stale, renamed.len()), (0, ROUNDS));
+    for program in [&one, &two] {
+        for tier in ["l1", "l2"] {
+            assert!(program.cache_reads(tier).await > 0, "{tier} has answered nothing");
+        }
+    }
 }
 
 #[tokio::test]
@@ -175,29 +185,36 @@ async fn with_redis_stopped_everything_still_works() {
     let place = embedded::Place::temporary("weir-without-redis").unwrap();
     let redis = embedded::Redis::start(&place).unwrap();
     let url = redis.url();
-    let program = Program::start(&database, &[("REDIS_URL", &url)]).await;
-    let alice = program.user("alice").await.echoing();
-    let household = new_household(&alice, "With").await;
-    alice.get(&household).await.expect(200);
+    let settings = [("REDIS_URL", &*url), ("WEIR_DATABASE_CONNECTIONS", "24")];
+    let with = Program::start(&database, &settings).await;
+    list_shares(&with, 0, 0).await;
+    let trader = Trader::with(&with, "trader", "1000.00", "0").await;
+    let household = new_household(&trader.user, "With").await;
+    trader.user.get(&household).await.expect(200);
     redis.stop().unwrap();
 
-    let mut version = alice.get(&household).await.expect(200).version();
+    // What was cached is read, changed, and read again.
+    let echoing = trader.user.echoing();
+    let mut version = echoing.get(&household).await.expect(200).version();
     for round in 0..20 {
         let name = format!("Without {round}");
-        let renamed = alice.patch(&household, version, &json!({"name": name})).await.expect(200);
-        version = renamed.version();
-        let token = renamed.header("consistency-token");
-        let read = alice
-            .call(reqwest::Method::GET, &household, &[("Consistency-Token", token)], None)
-            .await
-            .expect(200);
-        assert_eq!(read.text("/name"), name);
+        version = echoing.patch(&household, version, &json!({"name": name})).await.expect(200).version();
+        assert_eq!(echoing.get(&household).await.expect(200).text("/name"), name);
     }
-    let account = alice.post("/v1/trading/accounts", &json!({"name": "A"})).await.expect(201);
-    alice.get(&format!("/v1/trading/accounts/{}", account.text("/id"))).await.expect(200);
-    let person =
-        alice.post("/v1/health/people", &json!({"name": "Ada", "zone": "Europe/Berlin"})).await.expect(201);
-    alice.get(&format!("/v1/health/people/{}", person.text("/id"))).await.expect(200);
+
+    // A process that starts meanwhile, and follows what the other one does without a hint.
+    let without = Program::start(&database, &settings).await;
+    let mut socket = Socket::open(&without, &trader.user).await;
+    let book = format!("book:{SYMBOL}");
+    socket.subscribe(&book, json!({})).await;
+    assert_eq!(socket.next(&book).await["type"], "snapshot");
+    trader.place("1", "buy", "9.50", "2").await;
+    let delta = socket.next(&book).await;
+    assert_eq!(delta["data"]["bids"], json!([["9.50", "2"]]), "{delta}");
+
+    // All three flows, as a newcomer tries them.
+    load_demo(&database).await;
+    paste_the_readme(&without).await;
 }
 
 #[tokio::test]

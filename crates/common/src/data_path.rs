@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::cache::Caches;
+use crate::cache::{Caches, Tombstones};
 use crate::context::{Clock, Context};
 use crate::db::{Budget, Db, DbOptions, OpenError};
 use crate::events::projector::{self, Wake};
@@ -161,13 +161,14 @@ impl Told {
 async fn follow(db: Db, told: Told, hint: Arc<Notify>, shutdown: CancellationToken) {
     let cursor = told.caches.cursor().await;
     let mut tail = Tail::new(db.clone(), hint, cursor.as_deref());
+    let mut tombstones = Tombstones::new(told.caches.clone());
     let follow = async {
         loop {
             match tail.look(|| told.held()).await {
                 Ok(found) => {
                     told.moved(&found.moved);
                     told.caches.tail_looked();
-                    told.caches.bury(&found.moved, &found.cursor).await;
+                    tombstones.bury(&found.moved, &found.cursor).await;
                 }
                 Err(error) => {
                     metrics::counter!("weir_tail_errors_total", "module" => db.module()).increment(1);

@@ -4,6 +4,8 @@ mod database;
 mod http;
 mod program;
 
+use std::path::PathBuf;
+
 pub use database::Database;
 pub use http::{Answer, User};
 pub use program::{Program, load_demo};
@@ -12,6 +14,19 @@ pub use program::{Program, load_demo};
 pub fn setting(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run these tests with `cargo xtask test`"))
+}
+
+/// Real files of other people's making, which are no part of this repository: below the folder that `WEIR_SAMPLES` names,
+/// or beside the checkout. Without them the test has only its own.
+pub fn sample(path: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples");
+    let found =
+        std::env::var_os("WEIR_SAMPLES").map_or_else(|| PathBuf::from(beside), PathBuf::from).join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    eprintln!("skipped: there is no {}", found.display());
+    None
 }
 
 /// A database and one process of all modules on it.

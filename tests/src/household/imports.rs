@@ -1,7 +1,7 @@
 //! Bank statements: preview, decisions, commit, revert.
 
 use super::{Home, create_account};
-use crate::harness::{Answer, Program, start};
+use crate::harness::{Answer, Program, sample, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -49,6 +49,8 @@ async fn read(home: &Home, query: &str, file: &[u8]) -> Answer {
 async fn preview(home: &Home, file: &[u8]) -> Value {
     let operation = read(home, &format!("account_id={}", home.account), file).await;
     assert_eq!(operation.text("/state"), "succeeded", "{:#}", operation.body);
+    let progress = &operation.body["progress"];
+    assert_eq!((&progress["done"], &progress["unit"]), (&progress["total"], &json!("rows")), "{progress}");
     operation.body["result"].clone()
 }
 
@@ -224,10 +226,9 @@ async fn an_import_whose_process_is_killed_is_read_by_another() {
 /// A real statement, where it is at hand.
 #[tokio::test]
 async fn a_real_statement_ends_at_the_balance_that_the_bank_says() {
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/samples/household/ofx/bank_medium.ofx");
-    let Ok(file) = std::fs::read(sample) else { return };
+    let Some(file) = sample("household/ofx/bank_medium.ofx") else { return };
     let (_database, program) = start().await;
-    real_statement(&program, &file).await;
+    real_statement(&program, &std::fs::read(file).unwrap()).await;
 }
 
 async fn real_statement(program: &Program, file: &[u8]) {

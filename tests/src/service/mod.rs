@@ -6,6 +6,6 @@ mod doors;
 mod idempotency;
 mod jobs;
 mod limits;
-mod readme;
+pub mod readme;
 mod start_and_stop;
 mod statements;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::{load_demo, start};
+use crate::harness::{Program, load_demo, start};
 
 /// What stands between ```` ```sh ```` fences.
 fn blocks(text: &str) -> String {
@@ -17,6 +17,11 @@ async fn the_readmes_calls_do_what_it_says() {
     load_demo(&database).await;
     // Once more, as the next `up` does.
     load_demo(&database).await;
+    paste_the_readme(&program).await;
+}
+
+/// Pastes every call, and holds what comes back to what the README says.
+pub async fn paste_the_readme(program: &Program) {
     let readme = std::fs::read_to_string("../README.md").unwrap();
     let pasted = Command::new("bash")
         .args(["-eu", "-o", "pipefail", "-c", &blocks(&readme)])

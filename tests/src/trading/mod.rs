@@ -3,11 +3,11 @@
 mod account_stream;
 mod book;
 mod checksum;
-mod client;
+pub mod client;
 mod commands;
 mod faults;
 mod lost_commits;
-mod market;
+pub mod market;
 mod orders;
 mod processes;
 mod refusals;

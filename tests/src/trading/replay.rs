@@ -1,11 +1,9 @@
 //! Recorded market data played back as orders over the socket: every level of the book agrees after every event.
 
-use std::path::Path;
-
 use load::client::Weir;
 use load::replay::{self, lobster::Recording, player::Outcome};
 
-use crate::harness::start;
+use crate::harness::{sample, start};
 
 /// Ten levels a side, ten pieces each: asks from 101 up, bids from 100 down.
 struct Book {
@@ -68,10 +66,7 @@ async fn a_recording_leads_to_the_book_that_was_recorded() {
 
 #[tokio::test]
 async fn the_sample_of_a_real_exchange_agrees_on_every_level() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/trading/lobster");
-    if !folder.exists() {
-        return;
-    }
+    let Some(folder) = sample("trading/lobster") else { return };
     let (_database, program) = start().await;
     let weir = Weir::connect(&program.base).unwrap();
     let outcome = replay::run(&weir, &folder).await.unwrap();

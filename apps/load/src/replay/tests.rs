@@ -1,7 +1,5 @@
 //! The player on a book in memory that is as simple as can be.
 
-use std::path::Path;
-
 use rust_decimal::Decimal;
 
 use super::lobster::{LEVELS, Levels, Recording};
@@ -157,19 +155,4 @@ async fn what_was_in_sight_is_never_corrected() {
     let outcome = play(&recording(&[("5,0,1,1000000,1", &|_, bids| bids[3].1 = 77)])).await;
     assert_eq!((outcome.compared, outcome.differing, outcome.corrected), (20, 1, 0));
     assert!(outcome.details[0].contains("buy level 4"), "{:?}", outcome.details);
-}
-
-#[tokio::test]
-async fn the_sample_of_a_real_exchange_agrees_on_every_level() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/trading/lobster");
-    if !folder.exists() {
-        return;
-    }
-    let outcome = play(&Recording::read(&folder).unwrap()).await;
-    assert_eq!(
-        (outcome.compared, outcome.differing, outcome.corrected),
-        (9_980, 0, 11),
-        "{:?}",
-        outcome.details
-    );
 }

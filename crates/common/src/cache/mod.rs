@@ -7,8 +7,10 @@ mod fence;
 mod flight;
 mod local;
 mod shared;
+mod tombstones;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -21,9 +23,10 @@ pub use self::fence::{Class, Versioned};
 use self::flight::Flight;
 use self::local::{Local, Slot};
 use self::shared::Shared;
+pub(crate) use self::tombstones::Tombstones;
 use crate::context::Context;
 use crate::db::{Db, DbError, Freshness};
-use crate::events::{Moved, log};
+use crate::events::log;
 use crate::redis_node::RedisNode;
 
 /// Streams that one cache keeps in the process by default.
@@ -59,6 +62,8 @@ pub struct Caches {
 struct CachesInner {
     db: Db,
     shared: Option<Shared>,
+    /// No tombstone is missing there that this process knows of.
+    shared_is_whole: AtomicBool,
     opened: RwLock<Vec<Box<dyn Tier>>>,
     tail_looked: Mutex<Instant>,
 }
@@ -101,7 +106,9 @@ impl Caches {
     pub(crate) fn new(db: Db, redis: Option<RedisNode>, epoch: &str) -> Self {
         let shared = redis.map(|redis| Shared::new(redis, epoch, db.module()));
         let tail_looked = Mutex::new(Instant::now());
-        Self { inner: Arc::new(CachesInner { db, shared, opened: RwLock::default(), tail_looked }) }
+        let shared_is_whole = AtomicBool::new(true);
+        let opened = RwLock::default();
+        Self { inner: Arc::new(CachesInner { db, shared, shared_is_whole, opened, tail_looked }) }
     }
 
     /// A cache of this module. Once per name, at start.
@@ -126,18 +133,9 @@ impl Caches {
         }
     }
 
-    /// Writes the tombstones of a look, then where it got to. The cursor only moves when all of them are there.
-    pub(crate) async fn bury(&self, moved: &[Moved], cursor: &str) {
-        if let Some(shared) = &self.inner.shared
-            && !self.inner.opened.read().is_empty()
-        {
-            for m in moved {
-                if !shared.raise(m.stream, m.head).await {
-                    return;
-                }
-            }
-            shared.set_cursor(cursor).await;
-        }
+    /// Whether what L2 holds is given out.
+    fn trust_shared(&self, is_whole: bool) {
+        self.inner.shared_is_whole.store(is_whole, Ordering::Release);
     }
 
     /// Where the tombstones of earlier runs end.
@@ -260,6 +258,7 @@ where
         let ttl = self.spec.ttl.mul_f64(1.0 - TTL_JITTER * fastrand::f64());
         let shared = self.caches.inner.shared.as_ref();
         if let (Some(shared), Some(at_least)) = (shared, needed.at_least)
+            && self.caches.inner.shared_is_whole.load(Ordering::Acquire)
             && let Some((version, bytes)) = shared.get(stream, &field).await
             && version >= at_least
             && let Ok(stored) = serde_json::from_slice::<Stored<V>>(&bytes)

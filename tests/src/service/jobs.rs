@@ -54,6 +54,30 @@ async fn another_worker_goes_on_with_what_a_killed_one_had_begun() {
 }
 
 #[tokio::test]
+async fn a_module_alone_leaves_the_jobs_of_the_others_to_them() {
+    let database = Database::create().await;
+    let (api, _health) = (
+        Program::start(&database, API).await,
+        Program::start(&database, &[("WEIR_MODULES", "health")]).await,
+    );
+    let home = Home::create(&api).await;
+    let owner = database.owner().await;
+    let keep_attempts = "CREATE TABLE attempt (number int);
+        CREATE FUNCTION keep_attempt() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            'BEGIN INSERT INTO public.attempt VALUES (new.attempts); RETURN new; END';
+        CREATE TRIGGER keep_attempt AFTER UPDATE ON graphile_worker._private_jobs
+            FOR EACH ROW EXECUTE FUNCTION keep_attempt()";
+    owner.batch_execute(keep_attempts).await.unwrap();
+    let operation = send_statement(&home).await;
+    let _worker = Program::start(&database, WORKER).await;
+    let done = until_state(&home, &operation, "succeeded").await;
+    assert_eq!(done.body["result"]["rows"].as_array().unwrap().len(), 1);
+    // Who takes it without knowing what to do uses an attempt up.
+    let attempts = owner.query_one("SELECT max(number) FROM attempt", &[]).await.unwrap();
+    assert_eq!(attempts.get::<_, i32>(0), 1);
+}
+
+#[tokio::test]
 async fn an_operation_that_nobody_has_begun_is_stopped_at_once() {
     let database = Database::create().await;
     let api = Program::start(&database, API).await;

@@ -83,20 +83,7 @@ impl Jobs {
         Self(Arc::new(Shared { clock, handlers: RwLock::default() }))
     }
 
-    /// Says what is done for jobs of `kind`, which is named `module.name`. Before the worker is started.
-    pub fn handler<F>(&self, kind: &'static str, run: impl Fn(Job) -> F + Send + Sync + 'static)
-    where
-        F: Future<Output = Result<(), JobError>> + Send + 'static,
-    {
-        self.add(kind, Handler { run: Arc::new(move |job| Box::pin(run(job))), give_up: None });
-    }
-
-    /// Adds a job in the caller's transaction: rolled back with it, and run soon after its commit. The payload
-    /// is logged when the job fails: it holds ids and no personal data.
-    pub async fn enqueue(&self, tx: &mut Tx<'_>, kind: &str, payload: Value) -> Result<(), DbError> {
-        enqueue(tx, kind, payload).await
-    }
-
+    /// Says what is done for jobs of `kind`, which is named `module.name`.
     fn add(&self, kind: &'static str, handler: Handler) {
         let before = self.0.handlers.write().insert(kind, handler);
         assert!(before.is_none(), "there are two handlers for {kind}");

@@ -69,8 +69,8 @@ pub enum WorkerError {
     Pool(String),
 }
 
-/// Starts a worker for all handlers that were added. It ends with the shutdown, after a grace period for the jobs
-/// under way. A database that is away is waited for.
+/// Starts a worker for all handlers that were added; where there are none, none: it would take jobs of every kind. It
+/// ends with the shutdown, after a grace period for the jobs under way. A database that is away is waited for.
 pub fn start(
     jobs: &Jobs,
     options: WorkerOptions,
@@ -78,6 +78,9 @@ pub fn start(
     shutdown: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<(), WorkerError> {
+    if jobs.kinds().is_empty() {
+        return Ok(());
+    }
     let concurrency = options.concurrency.max(1);
     budget.reserve("the job queue", WorkerOptions::connections(concurrency))?;
     let database = session::open(&options.writer, "weir jobs", concurrency + CONNECTIONS_BESIDE)

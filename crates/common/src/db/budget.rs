@@ -71,11 +71,6 @@ impl Budget {
         Ok(())
     }
 
-    /// What is not reserved yet.
-    pub fn left(&self) -> usize {
-        self.total - *self.reserved.lock()
-    }
-
     /// Waits for the right to use a connection, until the deadline.
     pub(super) async fn permit(&self, priority: Priority, deadline: Instant) -> Result<Permit, DbError> {
         let take = |semaphore: &Arc<Semaphore>| {
@@ -139,6 +134,6 @@ mod tests {
         budget.reserve("writer", 8).unwrap();
         assert!(budget.reserve("reader", 3).is_err());
         budget.reserve("tail", 2).unwrap();
-        assert_eq!(budget.left(), 0);
+        assert!(budget.reserve("one more", 1).is_err());
     }
 }

@@ -81,16 +81,6 @@ impl DbError {
         }
     }
 
-    /// The violated constraint's name, when it was a unique one.
-    pub fn unique_violation(&self) -> Option<&str> {
-        match self {
-            Self::Sql { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                source.as_db_error().and_then(|e| e.constraint())
-            }
-            _ => None,
-        }
-    }
-
     /// Whether the same transaction, run again, may well succeed: it lost a race (40001, 40P01).
     pub fn is_lost_race(&self) -> bool {
         matches!(self.code(), Some(c) if *c == SqlState::T_R_SERIALIZATION_FAILURE || *c == SqlState::T_R_DEADLOCK_DETECTED)

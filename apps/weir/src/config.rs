@@ -9,12 +9,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api::Environment;
+use common::redis_node::RedisNode;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Value;
 use http::HeaderValue;
+use tracing_subscriber::EnvFilter;
 
-use crate::modules::Module;
+use crate::modules::{self, Module};
+use crate::{policies, serve};
 
 /// One setting: its name in the environment. In the file it is the same without `WEIR_`, in lower case.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +54,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("WEIR_LISTEN", Some("127.0.0.1:8080"), "address of the public API"),
     setting("WEIR_ADMIN_LISTEN", Some("127.0.0.1:9090"), "address of /metrics; not for the public"),
     setting("WEIR_ENV", Some("production"), "production | development (adds POST /dev/token)"),
-    setting("WEIR_MODULES", Some("trading,household,health"), "the modules that this process carries"),
+    setting("WEIR_MODULES", Some("all"), "the modules that this process carries, separated by commas"),
     setting("WEIR_ROLES", Some("api,worker"), "api (serves requests), worker (projections and jobs)"),
     setting("WEIR_PUBLIC_BASE", Some(""), "https://api.example.org, for links that leave the service"),
     setting("WEIR_CORS_ORIGINS", Some(""), "origins of web pages that may call, separated by commas"),
@@ -73,6 +76,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("WEIR_DRAIN_S", Some("0"), "seconds between not being ready and closing the listener"),
     setting("WEIR_STOP_TIMEOUT_S", Some("25"), "seconds that a shutdown may take after that"),
 ];
+
+/// Names the TOML file.
+const CONFIG_FILE: &str = "WEIR_CONFIG";
 
 /// How the log reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +103,6 @@ pub struct Roles {
 #[expect(missing_docs, reason = "SETTINGS says what each is for")]
 pub struct Config {
     pub database: tokio_postgres::Config,
-    pub database_url: String,
     pub readers: Vec<tokio_postgres::Config>,
     pub database_connections: usize,
     pub redis_url: Option<String>,
@@ -135,20 +140,24 @@ pub struct ConfigErrors(Vec<String>);
 impl Config {
     /// Reads the environment and the file that `WEIR_CONFIG` names.
     pub fn load() -> Result<Self, ConfigErrors> {
-        let mut figment = Figment::new();
-        if let Some(file) = std::env::var_os("WEIR_CONFIG") {
-            figment = figment.merge(Toml::file_exact(file));
+        Self::from_figment(sources())
+    }
+
+    /// The one setting that the schema needs. The owner's login migrates, with nothing else set.
+    pub fn database_url() -> Result<String, ConfigErrors> {
+        let mut reader = Reader::new(&sources());
+        let _: tokio_postgres::Config = reader.required("DATABASE_URL");
+        if reader.mistakes.is_empty() {
+            Ok(reader.text("DATABASE_URL"))
+        } else {
+            Err(ConfigErrors(reader.mistakes))
         }
-        let names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
-        let env = Env::raw().only(&names).map(|name| key_of(name.as_str()).into());
-        Self::from_figment(figment.merge(env))
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(&figment);
         let config = Self {
             database: reader.required("DATABASE_URL"),
-            database_url: reader.text("DATABASE_URL"),
             readers: reader.list("DATABASE_READER_URLS"),
             database_connections: reader.required("WEIR_DATABASE_CONNECTIONS"),
             redis_url: reader.optional("REDIS_URL"),
@@ -159,7 +168,10 @@ impl Config {
                 "WEIR_ENV",
                 &[("production", Environment::Production), ("development", Environment::Development)],
             ),
-            modules: reader.list("WEIR_MODULES"),
+            modules: match reader.text("WEIR_MODULES").as_str() {
+                "all" => modules::ALL.to_vec(),
+                _ => reader.list("WEIR_MODULES"),
+            },
             roles: reader.required("WEIR_ROLES"),
             public_base: reader.text("WEIR_PUBLIC_BASE").trim_end_matches('/').to_owned(),
             cors_origins: reader.list("WEIR_CORS_ORIGINS"),
@@ -177,6 +189,23 @@ impl Config {
         reader.check(&config);
         if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigErrors(reader.mistakes)) }
     }
+}
+
+/// The environment, before the file that `WEIR_CONFIG` names.
+fn sources() -> Figment {
+    let mut figment = Figment::new();
+    if let Some(file) = std::env::var_os(CONFIG_FILE) {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    let names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
+    figment.merge(Env::raw().only(&names).map(|name| key_of(name.as_str()).into()))
+}
+
+/// What looks like a setting in the environment and is none. No mistake: a platform may put names of its own there.
+pub fn unknown() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let is_known = |name: &str| name == CONFIG_FILE || SETTINGS.iter().any(|s| s.name == name);
+    names.filter(|name| name.starts_with("WEIR_") && !is_known(name)).collect()
 }
 
 impl FromStr for Roles {
@@ -280,17 +309,41 @@ impl Reader {
 
     /// What no single setting can tell.
     fn check(&mut self, config: &Config) {
+        let mut mistake = |name: &str, what: &dyn fmt::Display| self.mistakes.push(format!("{name}: {what}"));
         if config.modules.is_empty() {
-            self.mistakes.push("WEIR_MODULES: at least one module is needed".into());
+            mistake("WEIR_MODULES", &"at least one module is needed");
+        } else if let Err(what) = serve::pool_size(config) {
+            mistake("WEIR_DATABASE_CONNECTIONS", &what);
+        }
+        if let Some(twice) =
+            config.modules.iter().find(|m| config.modules.iter().filter(|n| n == m).count() > 1)
+        {
+            mistake("WEIR_MODULES", &format!("{twice} is named twice"));
+        }
+        if let Err(what) = EnvFilter::try_new(&config.log_filter) {
+            mistake("WEIR_LOG_FILTER", &what);
+        }
+        if let Err(what) = policies::load(config.policies.as_deref()) {
+            mistake("WEIR_POLICIES", &format!("{what:#}"));
+        }
+        if let Some(Err(what)) = config.redis_url.as_deref().map(RedisNode::check) {
+            mistake("REDIS_URL", &what);
+        }
+        let is_web = |url: &String| {
+            url.parse::<http::Uri>()
+                .is_ok_and(|it| matches!(it.scheme_str(), Some("http" | "https")) && it.host().is_some())
+        };
+        if config.jwks_url.as_ref().is_some_and(|url| !is_web(url)) {
+            mistake("WEIR_JWKS_URL", &"is no address of the form https://…");
         }
         if config.listen == config.admin_listen && config.listen.port() != 0 {
-            self.mistakes.push("WEIR_ADMIN_LISTEN: must differ from WEIR_LISTEN".into());
+            mistake("WEIR_ADMIN_LISTEN", &"must differ from WEIR_LISTEN");
         }
         if config.environment == Environment::Production && config.jwks_url.is_none() {
-            self.mistakes.push("WEIR_JWKS_URL: in production somebody must issue the tokens".into());
+            mistake("WEIR_JWKS_URL", &"in production somebody must issue the tokens");
         }
         if config.jwks_url.is_some() && config.jwt_issuer.is_empty() {
-            self.mistakes.push("WEIR_JWT_ISSUER: is needed with WEIR_JWKS_URL".into());
+            mistake("WEIR_JWT_ISSUER", &"is needed with WEIR_JWKS_URL");
         }
     }
 }
@@ -359,12 +412,25 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once_by_name() {
-        let error = load("listen = 'nowhere'\nmodules = ['trading', 'poetry']\nlog = 'loud'\ncolour = 'red'")
-            .unwrap_err();
+        let error = load(
+            "listen = 'nowhere'\nmodules = ['trading', 'poetry']\nlog = 'loud'\ncolour = 'red'\n\
+            redis_url = 'nowhere'\nlog_filter = '=='\npolicies = '/not/there'\njwks_url = 'keys'",
+        )
+        .unwrap_err();
         let text = error.to_string();
-        for name in
-            ["DATABASE_URL", "WEIR_LISTEN", "WEIR_MODULES", "poetry", "WEIR_LOG", "colour", "WEIR_JWKS_URL"]
-        {
+        for name in [
+            "DATABASE_URL",
+            "WEIR_LISTEN",
+            "WEIR_MODULES",
+            "poetry",
+            "WEIR_LOG:",
+            "colour",
+            "WEIR_JWKS_URL",
+            "REDIS_URL",
+            "WEIR_LOG_FILTER",
+            "WEIR_POLICIES",
+            "WEIR_JWT_ISSUER",
+        ] {
             assert!(text.contains(name), "{name} is not in {text}");
         }
     }

@@ -17,6 +17,20 @@ pub fn asyncapi(modules: &[Module]) -> anyhow::Result<Value> {
     Ok(api::asyncapi::document(&sockets)?)
 }
 
+/// Every scope that an operation of these modules asks for, but those for who looks after the service.
+pub fn scopes(modules: &[Module]) -> Vec<String> {
+    let documents = modules.iter().map(|m| serde_json::json!(m.openapi()));
+    let asked = documents.flat_map(|document| {
+        let operations = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+        let operations = operations.filter_map(Value::as_object).flat_map(|path| path.values());
+        operations.filter_map(|it| it["x-scope"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    });
+    let mut scopes: Vec<String> = asked.filter(|scope| scope.contains(':')).collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
 /// Every problem type that these modules answer with.
 pub fn problems(modules: &[Module]) -> Vec<&'static [&'static ProblemType]> {
     modules.iter().map(|m| m.problems()).collect()

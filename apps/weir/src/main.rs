@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir::config::{Config, SETTINGS};
 use weir::serve::{self, Server};
-use weir::{documents, migrate, modules, telemetry};
+use weir::{config, documents, migrate, modules, telemetry};
 
 /// A reference backend: trading, household and health on one data path.
 ///
@@ -58,7 +58,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Serve => run(serve()),
-        Command::Migrate => run(async { migrate::run(&Config::load()?.database_url).await }),
+        Command::Migrate => run(async { migrate::run(&Config::database_url()?).await }),
         Command::Demo => run(demo()),
     }
 }
@@ -72,6 +72,9 @@ async fn serve() -> anyhow::Result<()> {
     telemetry::start_log(&config)?;
     let metrics = telemetry::start_metrics()?;
     tracing::info!(?config, "settings");
+    for name in config::unknown() {
+        tracing::warn!(name, "there is no such setting; it is ignored");
+    }
     // Before the modules start, so that a taken port is told at once.
     let listen = async |address| {
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))

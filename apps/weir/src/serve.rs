@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::documents;
 use crate::modules::{Module, Running};
-use crate::{policies, telemetry};
+use crate::{modules, policies, telemetry};
 
 /// Jobs that a process runs at once.
 const JOBS_CONCURRENCY: usize = 2;
@@ -181,7 +181,7 @@ pub async fn open_data_paths(
     let budget = Budget::new(config.database_connections);
     let jobs = Jobs::new(clock.clone());
     let redis = config.redis_url.as_deref().map(RedisNode::open).transpose().context("REDIS_URL")?;
-    let each = pool_size(config)?;
+    let each = pool_size(config).map_err(anyhow::Error::msg).context("WEIR_DATABASE_CONNECTIONS")?;
     let mut paths = Vec::new();
     for module in &config.modules {
         let options = DataPathOptions {
@@ -207,18 +207,16 @@ pub async fn open_data_paths(
     Ok(Opened { paths, budget, jobs })
 }
 
-/// An equal share for each module's pool at each target, of what tails and jobs leave.
-fn pool_size(config: &Config) -> anyhow::Result<usize> {
+/// An equal share for each module's pool at each target, of what tails and jobs leave; or how many connections would do.
+pub(crate) fn pool_size(config: &Config) -> Result<usize, String> {
     let (modules, targets) = (config.modules.len(), 1 + config.readers.len());
     let jobs = if config.roles.worker { WorkerOptions::connections(JOBS_CONCURRENCY) } else { 0 };
     let beside = DataPath::CONNECTIONS_BESIDE_POOLS * modules + jobs;
     let pools = modules * targets;
     let each = config.database_connections.saturating_sub(beside) / pools.max(1);
-    anyhow::ensure!(
-        each > 0,
-        "WEIR_DATABASE_CONNECTIONS: {modules} modules on {targets} databases need at least {}",
-        beside + pools
-    );
+    if each == 0 {
+        return Err(format!("{modules} modules on {targets} databases need at least {}", beside + pools));
+    }
     Ok(each)
 }
 
@@ -226,7 +224,8 @@ fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {
     let dev = match config.environment {
         Environment::Production => None,
         Environment::Development => {
-            let issuer = DevIssuer::new(config.environment, config.dev_key_file.as_deref(), clock.clone());
+            let (key_file, scopes) = (config.dev_key_file.as_deref(), documents::scopes(&modules::ALL));
+            let issuer = DevIssuer::new(config.environment, key_file, scopes, clock.clone());
             Some(issuer.context("WEIR_DEV_KEY_FILE")?)
         }
     };

@@ -23,33 +23,8 @@ use jwks::Jwks;
 
 use crate::problem::{Problem, kinds};
 
-/// Read a trading account, the market, and what happens there.
-pub const TRADING_READ: &str = "trading:read";
-/// Place and cancel orders.
-pub const TRADING_WRITE: &str = "trading:write";
-/// Deposit into an account of one's own: money out of nothing, which in production only the treasury may do.
-pub const TRADING_DEPOSIT: &str = "trading:deposit";
-/// Read the households that one belongs to.
-pub const HOUSEHOLD_READ: &str = "household:read";
-/// Change the households that one belongs to.
-pub const HOUSEHOLD_WRITE: &str = "household:write";
-/// Read one's health data.
-pub const HEALTH_READ: &str = "health:read";
-/// Write one's health data.
-pub const HEALTH_WRITE: &str = "health:write";
 /// Look after the service itself.
 pub const OPERATOR: &str = "operator";
-
-/// What a person's token may carry: every module, but not the service itself.
-pub const MODULE_SCOPES: &[&str] = &[
-    TRADING_READ,
-    TRADING_WRITE,
-    TRADING_DEPOSIT,
-    HOUSEHOLD_READ,
-    HOUSEHOLD_WRITE,
-    HEALTH_READ,
-    HEALTH_WRITE,
-];
 
 /// The longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;

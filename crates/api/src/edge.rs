@@ -28,6 +28,7 @@ mod consistency;
 mod finish;
 mod headers;
 mod log;
+mod validator;
 
 pub(crate) use headers::cors;
 
@@ -77,9 +78,10 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
                 request.extensions_mut().insert(operation.clone());
             }
             let give_up_at = context.deadline() + edge.deadline_grace;
+            let asked = request.headers().clone();
             let answer = next.run(request).instrument(log::span(&seen));
             let response = match timeout_at(give_up_at, answer).await {
-                Ok(response) => response,
+                Ok(response) => validator::validate(&seen.method, &asked, response).await,
                 Err(_) => Problem::of(&kinds::TIMEOUT).into_response(),
             };
             (response, Some(context))

@@ -58,11 +58,6 @@ impl IfNoneMatch {
     pub fn has(&self, version: i64) -> bool {
         self.any || self.versions.contains(&version)
     }
-
-    /// `If-None-Match: *`: create, but only if there is nothing yet.
-    pub fn is_any(&self) -> bool {
-        self.any
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
@@ -127,6 +122,6 @@ mod tests {
     async fn if_none_match_takes_a_list_and_ignores_foreign_tags() {
         let mut parts = parts("if-none-match", Some("\"abc\", W/\"v3\", \"v5\""));
         let Ok(tags) = IfNoneMatch::from_request_parts(&mut parts, &()).await else { panic!("refused") };
-        assert!(tags.has(3) && tags.has(5) && !tags.has(4) && !tags.is_any());
+        assert!(tags.has(3) && tags.has(5) && !tags.has(4));
     }
 }

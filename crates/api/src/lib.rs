@@ -111,5 +111,5 @@ pub use merge_patch::MergePatch;
 pub use page::{Page, PageRequest, cursor};
 pub use prefer::Prefer;
 pub use problem::{FieldError, Problem, ProblemType};
-pub use reply::Reply;
+pub use reply::{Public, Reply};
 pub use stale::{Conflict, Stale, merge_disjoint};

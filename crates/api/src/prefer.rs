@@ -20,8 +20,6 @@ pub struct Prefer {
     pub wait: Option<Duration>,
     /// `handling=lenient`: merge a stale change when it touches other fields.
     pub lenient: bool,
-    /// `respond-async`: answer 202 even where it could be done at once.
-    pub respond_async: bool,
 }
 
 impl Prefer {
@@ -40,7 +38,6 @@ impl Prefer {
                         value.parse().ok().map(|seconds| Duration::from_secs(seconds).min(WAIT_MAX));
                 }
                 "handling" => prefer.lenient = value.eq_ignore_ascii_case("lenient"),
-                "respond-async" => prefer.respond_async = true,
                 _ => {}
             }
         }
@@ -70,8 +67,8 @@ mod tests {
 
     #[test]
     fn preferences_come_in_one_line_or_in_many() {
-        let expected = Prefer { wait: Some(Duration::from_secs(2)), lenient: true, respond_async: true };
-        assert_eq!(prefer(&["wait=2, Handling=\"lenient\"; x=1, respond-async"]), expected);
+        let expected = Prefer { wait: Some(Duration::from_secs(2)), lenient: true };
+        assert_eq!(prefer(&["wait=2, Handling=\"lenient\"; x=1, foo"]), expected);
         assert_eq!(prefer(&["wait=2", "handling=lenient", "respond-async, foo"]), expected);
     }
 

@@ -166,11 +166,6 @@ impl Problem {
         &self.0.code
     }
 
-    /// The particulars that are sent, if any.
-    pub fn detail_text(&self) -> Option<&str> {
-        self.0.detail.as_deref()
-    }
-
     /// The field errors so far.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors

@@ -69,12 +69,6 @@ impl Reply {
         self.header(ETAG, etag(version))
     }
 
-    /// Lets everybody keep it for a while: `Cache-Control: public, max-age=…`. For what is the same for all callers.
-    pub fn public(self, max_age_s: u32) -> Self {
-        let value = HeaderValue::try_from(format!("public, max-age={max_age_s}"));
-        self.header(CACHE_CONTROL, value.expect("digits are visible ASCII"))
-    }
-
     /// Adds `Preference-Applied: handling=lenient`: the change was merged with another.
     pub fn preference_applied(self) -> Self {
         self.header(PREFERENCE_APPLIED, HeaderValue::from_static("handling=lenient"))
@@ -111,6 +105,20 @@ impl IntoResponse for Reply {
         let mut response = Response::new(self.body.into());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// An answer that is the same for all callers, so everybody may keep it for this many seconds, a CDN too.
+#[derive(Debug)]
+pub struct Public<T>(pub u32, pub T);
+
+impl<T: IntoResponse> IntoResponse for Public<T> {
+    fn into_response(self) -> Response {
+        let Self(max_age_s, answer) = self;
+        let mut response = answer.into_response();
+        let value = HeaderValue::try_from(format!("public, max-age={max_age_s}"));
+        response.headers_mut().insert(CACHE_CONTROL, value.expect("digits are visible ASCII"));
         response
     }
 }

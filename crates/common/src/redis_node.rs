@@ -29,6 +29,11 @@ pub struct RedisNode {
 }
 
 impl RedisNode {
+    /// Whether the address could be one.
+    pub fn check(url: &str) -> Result<(), RedisError> {
+        Client::open(url).map(drop)
+    }
+
     /// Connects when it is first used; an unreachable Redis is no error.
     pub fn open(url: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;

@@ -127,7 +127,8 @@ struct Client {
 
 fn client() -> Client {
     let clock = Clock::default();
-    let issuer = DevIssuer::new(Environment::Development, None, clock.clone()).unwrap();
+    let issuer =
+        DevIssuer::new(Environment::Development, None, vec!["toy:read".into()], clock.clone()).unwrap();
     let auth = AuthConfig { issuer: String::new(), audience: String::new(), jwks_url: None };
     let verifier = Verifier::new(&auth, Some(issuer.clone()), clock.clone());
     let limits = Limits::with_capacity(POLICIES, 64).unwrap();
@@ -303,7 +304,7 @@ async fn the_development_issuer_makes_tokens_for_everybody() {
         format!("{} {}", issued["token_type"].as_str().unwrap(), issued["access_token"].as_str().unwrap());
     let me = client.send(Request::get("/v1/me").header("authorization", token), "").await.json();
     assert_eq!(me["subject"], "bob");
-    assert_eq!(me["scopes"], json!(crate::auth::MODULE_SCOPES));
+    assert_eq!(me["scopes"], json!(["toy:read"]));
     let ask = Request::post("/dev/token").header("content-type", "application/json");
     let refused = client.send(ask, r#"{"sub":"","scopes":["a b"],"ttl_s":0}"#).await;
     let pointers: Vec<_> =

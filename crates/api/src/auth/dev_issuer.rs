@@ -17,8 +17,8 @@ use garde::Validate;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
+use super::VerifyingKey;
 use super::claims::Expected;
-use super::{MODULE_SCOPES, VerifyingKey};
 use crate::Json;
 use crate::app::Environment;
 use crate::problem::Problem;
@@ -52,15 +52,17 @@ pub struct DevIssuer {
     signing: EncodingKey,
     verifying: VerifyingKey,
     expected: Expected,
+    scopes: Vec<String>,
     clock: Clock,
 }
 
 impl DevIssuer {
     /// With a key of its own, or the one in `key_file`, made if there is none, so that two processes trust the same
-    /// tokens.
+    /// tokens. `scopes`: what a token allows when nobody says.
     pub fn new(
         environment: Environment,
         key_file: Option<&Path>,
+        scopes: Vec<String>,
         clock: Clock,
     ) -> Result<Arc<Self>, DevIssuerError> {
         if environment == Environment::Production {
@@ -85,16 +87,14 @@ impl DevIssuer {
             signing: EncodingKey::from_ec_der(&pkcs8),
             verifying: VerifyingKey { algorithm: Algorithm::ES256, key },
             expected: Expected { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned() },
+            scopes,
             clock,
         }))
     }
 
     /// A signed token.
     pub fn issue(&self, request: &TokenRequest) -> Result<IssuedToken, Problem> {
-        let scopes: Vec<&str> = match &request.scopes {
-            Some(scopes) => scopes.iter().map(String::as_str).collect(),
-            None => MODULE_SCOPES.to_vec(),
-        };
+        let scopes = request.scopes.as_ref().unwrap_or(&self.scopes);
         let now = self.clock.now().timestamp();
         let expires_in = request.ttl_s.unwrap_or(TTL_S_DEFAULT);
         let mut claims = serde_json::json!({

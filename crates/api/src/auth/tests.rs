@@ -8,7 +8,8 @@ use crate::app::Environment;
 
 fn verifier() -> (Verifier, Arc<DevIssuer>) {
     let clock = Clock::default();
-    let issuer = DevIssuer::new(Environment::Development, None, clock.clone()).unwrap();
+    let issuer =
+        DevIssuer::new(Environment::Development, None, vec!["toy:read".into()], clock.clone()).unwrap();
     let config =
         AuthConfig { issuer: "https://issuer.example".into(), audience: "weir".into(), jwks_url: None };
     (Verifier::new(&config, Some(issuer.clone()), clock), issuer)
@@ -26,8 +27,8 @@ async fn a_token_of_the_issuer_says_who_calls() {
     for _ in 0..2 {
         let caller = verifier.check(&token).await.unwrap();
         assert_eq!(
-            (&*caller.subject, &*caller.plan, caller.scopes.len()),
-            ("alice", "pro", MODULE_SCOPES.len())
+            (&*caller.subject, &*caller.plan, &*caller.scopes),
+            ("alice", "pro", &["toy:read".to_owned()][..])
         );
         assert!(!caller.has_scope(OPERATOR));
     }
@@ -77,6 +78,6 @@ async fn a_key_that_nobody_knows_is_refused() {
 
 #[test]
 fn the_development_issuer_does_not_exist_in_production() {
-    let refused = DevIssuer::new(Environment::Production, None, Clock::default());
+    let refused = DevIssuer::new(Environment::Production, None, Vec::new(), Clock::default());
     assert!(matches!(refused, Err(DevIssuerError::Production)));
 }

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use api::problem::kinds;
-use api::{Anyone, Ctx, Page, PageRequest, Path, Problem, Query, Reply};
+use api::{Anyone, Ctx, Page, PageRequest, Path, Problem, Public, Query};
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -23,7 +21,7 @@ use crate::model::time::BUCKET;
 use crate::store::reading::{BucketRow, Complete, QuarantineRow, SamplePlace, SampleRow, Stretch};
 
 /// The catalogue changes with a release only.
-const CATALOGUE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+const CATALOGUE_MAX_AGE_S: u32 = 3600;
 
 /// Something that can be measured.
 #[derive(Debug, Serialize, ToSchema)]
@@ -212,9 +210,9 @@ pub struct Quarantined {
         ("x-freshness" = json!("eventual")),
     ),
 )]
-pub async fn list_metrics(_: Anyone) -> Reply {
+pub async fn list_metrics(_: Anyone) -> Public<Page<Metric>> {
     let items = CATALOGUE.iter().map(Metric::from).collect();
-    Reply::ok(&Page { items, next_cursor: None }).header(CACHE_CONTROL, CATALOGUE_CACHE)
+    Public(CATALOGUE_MAX_AGE_S, Page { items, next_cursor: None })
 }
 
 /// List raw samples of a metric.

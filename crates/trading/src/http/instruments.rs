@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use api::{Anyone, Ctx, IdempotencyKey, Json, Page, PageRequest, Path, Problem, Reply};
+use api::{Anyone, Ctx, IdempotencyKey, Json, Page, PageRequest, Path, Problem, Public, Reply};
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use garde::Validate;
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -16,7 +13,7 @@ use crate::service::{NewInstrument, Trading};
 use crate::wire;
 
 /// Instruments change about never; a CDN may keep them this long.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=60");
+const MAX_AGE_S: u32 = 60;
 
 /// An instrument to be listed.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -104,12 +101,10 @@ pub(super) async fn list_instruments(
     State(trading): State<Arc<Trading>>,
     ctx: Anyone,
     page: PageRequest,
-) -> Result<Response, Problem> {
+) -> Result<Public<Page<wire::Instrument>>, Problem> {
     let found = trading.list_instruments(&ctx, &page).await?;
-    let page = Page::of(found, &page, |last| last.symbol.to_string()).map(|it| wire::Instrument::from(&it));
-    let mut response = page.into_response();
-    response.headers_mut().insert(CACHE_CONTROL, PUBLIC);
-    Ok(response)
+    let page = Page::of(found, &page, |last| last.symbol.to_string());
+    Ok(Public(MAX_AGE_S, page.map(|it| wire::Instrument::from(&it))))
 }
 
 /// List a new instrument.
@@ -150,7 +145,7 @@ pub(super) async fn get_instrument(
     State(trading): State<Arc<Trading>>,
     ctx: Anyone,
     Path(symbol): Path<String>,
-) -> Result<Reply, Problem> {
+) -> Result<Public<Reply>, Problem> {
     let found = trading.get_instrument(&ctx, &symbol).await?;
-    Ok(Reply::ok(&wire::Instrument::from(&found)).header(CACHE_CONTROL, PUBLIC))
+    Ok(Public(MAX_AGE_S, Reply::ok(&wire::Instrument::from(&found))))
 }

@@ -201,7 +201,7 @@ impl Server {
             seen: Mutex::default(),
         });
         let (clock, shutdown, tasks) = (Clock::default(), CancellationToken::new(), TaskTracker::new());
-        let issuer = DevIssuer::new(Environment::Development, None, clock.clone()).unwrap();
+        let issuer = DevIssuer::new(Environment::Development, None, Vec::new(), clock.clone()).unwrap();
         let config = AuthConfig { issuer: String::new(), audience: String::new(), jwks_url: None };
         let verifier = Verifier::new(&config, Some(issuer.clone()), clock.clone());
         let limits = Limits::with_capacity(POLICIES, 1_024).unwrap();

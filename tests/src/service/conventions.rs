@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::harness::{Answer, Program, User, start};
+use crate::harness::{Answer, Program, User, setting, start};
 
 /// One operation of the document.
 struct Operation {
@@ -118,6 +119,19 @@ async fn every_operation_says_what_applies_to_it() {
         for (status, response) in operation.said["responses"].as_object().unwrap() {
             assert!(response["description"].as_str().is_some_and(|it| !it.is_empty()), "{name}: {status}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_documents_that_are_served_are_the_ones_that_the_program_prints() {
+    let (_database, program) = start().await;
+    let user = operator(&program).await;
+    for (command, path) in [("openapi", "/openapi.json"), ("asyncapi", "/asyncapi.json")] {
+        // Without a setting: whoever generates a client has no database.
+        let printed = Command::new(setting("WEIR_BIN")).arg(command).env_clear().output().await.unwrap();
+        assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+        let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+        assert_eq!(user.get(path).await.expect(200).body, printed, "{path}");
     }
 }
 

@@ -7,13 +7,18 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::harness::{Database, Program, setting, start};
+use crate::health::{get_after, heart_rate, make_device, make_person, send};
 
 #[tokio::test]
 async fn a_module_runs_alone() {
     let database = Database::create().await;
     let program = Program::start(&database, &[("WEIR_MODULES", "health")]).await;
     let alice = program.user("alice").await;
-    alice.post("/v1/health/people", &json!({"name": "Ada", "zone": "Europe/Berlin"})).await.expect(201);
+    let person = make_person(&alice, "Europe/Berlin").await;
+    let device = make_device(&alice, &person).await;
+    let sent = send(&alice, &device, &json!({"samples": [heart_rate(1, 60, "61")]})).await;
+    let series = format!("{person}/series?metric=heart_rate&resolution=1d");
+    assert_eq!(get_after(&alice, &sent, &series).await.expect(200).body["items"][0]["count"], 1);
     assert_eq!(alice.get("/v1/households").await.expect(404).body["code"], "not-found");
     let document = alice.get("/openapi.json").await.expect(200).body;
     let paths = document["paths"].as_object().unwrap();

@@ -24,8 +24,9 @@ impl Row {
         let value = (self.value * 100.0).round() / 100.0;
         let met = self.value >= self.target;
         let target = format!(">={}", self.target);
-        json!({"id": self.id, "what": self.what, "value": value, "peer": self.peer, "target": target, "met": met})
-            .to_string()
+        json!({"id": self.id, "what": self.what, "value": value, "peer": self.peer, "target": target, "met": met,
+            "figures": self.figures})
+        .to_string()
     }
 }
 

@@ -46,8 +46,11 @@ pub struct Cluster {
     // In the order of being dropped: the standbys stop before their primary, which would wait for them.
     standbys: Vec<Server>,
     primary: Server,
+    /// A primary that was killed and not yet made a standby.
+    dead: Option<Server>,
     owner_password: String,
-    _place: Place,
+    options: ClusterOptions,
+    place: Place,
 }
 
 impl Cluster {
@@ -63,8 +66,10 @@ impl Cluster {
         for number in 1..=options.standbys {
             standbys.push(build.standby(&primary, &format!("standby{number}"))?);
         }
-        primary.reconfigure(build.synchronous_names())?;
-        Ok(Cluster { standbys, primary, owner_password, _place: place.clone() })
+        let (options, place) = (options.clone(), place.clone());
+        let cluster = Cluster { standbys, primary, dead: None, owner_password, options, place };
+        cluster.wait_for_standbys()?;
+        Ok(cluster)
     }
 
     /// The server that takes writes (until a test promotes another one).
@@ -90,6 +95,65 @@ impl Cluster {
     /// The folder of PostgreSQL's programs.
     pub fn programs(&self) -> &Path {
         self.primary.postgres.folder()
+    }
+
+    /// The owner's address of a database on whichever server is the primary by then, whatever is promoted.
+    pub fn any_writer_url(&self, database: &str) -> String {
+        let servers = [&self.primary].into_iter().chain(&self.standbys).chain(&self.dead);
+        let hosts: Vec<String> = servers.map(|server| format!("127.0.0.1:{}", server.port())).collect();
+        let password = &self.owner_password;
+        format!(
+            "postgres://{OWNER}:{password}@{}/{database}?target_session_attrs=read-write",
+            hosts.join(",")
+        )
+    }
+
+    /// Kills the primary and promotes the first standby, which is the synchronous one where there is any. The others
+    /// follow once the cluster is [healed](Cluster::heal). For a temporary place: the next start of this one would take
+    /// the old primary's data for the primary's.
+    pub fn fail_over(&mut self) -> Result<(), Error> {
+        if self.standbys.is_empty() {
+            return Err(Error::Missing("a standby to promote".into()));
+        }
+        self.primary.kill()?;
+        let promoted = self.standbys.remove(0);
+        promoted.promote()?;
+        self.dead = Some(std::mem::replace(&mut self.primary, promoted));
+        Ok(())
+    }
+
+    /// Makes the other standbys, and the primary that was killed, follow the new one.
+    pub fn heal(&mut self) -> Result<(), Error> {
+        let dead = self.dead.take();
+        let build = Build {
+            place: &self.place,
+            options: &self.options,
+            postgres: self.primary.postgres.clone(),
+            folder: self.place.folder().join("postgres"),
+        };
+        let mut standbys = Vec::new();
+        for standby in std::mem::take(&mut self.standbys) {
+            standby.stop()?;
+            standbys.push(build.standby(&self.primary, standby.name())?);
+        }
+        if let Some(dead) = dead {
+            // It may have written what nobody else has.
+            fs::remove_dir_all(dead.data()).doing(|| format!("remove {}", dead.data().display()))?;
+            standbys.push(build.standby(&self.primary, dead.name())?);
+        }
+        self.standbys = standbys;
+        self.wait_for_standbys()
+    }
+
+    /// Commits wait for the first standbys from now on, as many as the options say.
+    fn wait_for_standbys(&self) -> Result<(), Error> {
+        let waited: Vec<&str> =
+            self.standbys.iter().take(self.options.synchronous).map(|standby| standby.name()).collect();
+        let names = match waited.len() {
+            0 => String::new(),
+            count => format!("FIRST {count} ({})", waited.join(", ")),
+        };
+        self.primary.reconfigure(names)
     }
 
     /// Stops the standbys, then the primary, each in order. The data stays.
@@ -288,12 +352,6 @@ impl Build<'_> {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    fn synchronous_names(&self) -> String {
-        let names: Vec<String> =
-            (1..=self.options.synchronous).map(|number| format!("standby{number}")).collect();
-        if names.is_empty() { String::new() } else { format!("FIRST {} ({})", names.len(), names.join(", ")) }
     }
 
     fn unfinished(&self, data: &Path) -> Result<PathBuf, Error> {

@@ -24,6 +24,7 @@ mod guard;
 mod leftover;
 mod place;
 mod process;
+mod proxy;
 mod redis;
 mod server;
 
@@ -33,5 +34,6 @@ pub use cluster::{Cluster, ClusterOptions};
 pub use error::Error;
 pub use place::{Place, is_port_free};
 pub use process::{Process, Stop, run};
+pub use proxy::{Fault, Proxy};
 pub use redis::Redis;
 pub use server::{Role, Server};

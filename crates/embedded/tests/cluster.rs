@@ -162,6 +162,31 @@ fn a_standby_that_was_promoted_or_damaged_is_made_again() -> Outcome {
 }
 
 #[test]
+fn a_promoted_standby_has_what_was_acknowledged_and_the_others_follow_it() -> Outcome {
+    let place = Place::temporary("promoted")?;
+    let options = ClusterOptions { standbys: 2, synchronous: 1, ..ClusterOptions::default() };
+    let mut cluster = Cluster::start(&place, &options)?;
+    write_a_note(&cluster, "one")?;
+    for (n, note) in ["two", "three"].into_iter().enumerate() {
+        let before = cluster.primary().name().to_owned();
+        cluster.fail_over()?;
+        assert_ne!(cluster.primary().name(), before);
+        cluster.heal()?;
+        write_a_note(&cluster, note)?;
+        catch_up(&cluster)?;
+        let wanted = ["one two", "one three two"][n];
+        assert_eq!(notes(cluster.primary())?, wanted);
+        assert_eq!(cluster.standbys().len(), 2);
+        for standby in cluster.standbys() {
+            assert_eq!(notes(standby)?, wanted, "{}", standby.name());
+        }
+        let waited = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        assert_eq!(cluster.primary().psql("postgres", waited)?, "1");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_an_interrupted_start_left_half_made_is_made_again() -> Outcome {
     let place = Place::temporary("halfway")?;
     let folder = place.folder().join("postgres");

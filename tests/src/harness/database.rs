@@ -1,5 +1,6 @@
 //! A database of one test's own, copied from a template that was migrated once.
 
+use embedded::Proxy;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -30,6 +31,16 @@ impl Database {
     /// The writer's address, as the owner.
     pub fn url(&self) -> String {
         with_database(&setting("WEIR_TEST_DATABASE_URL"), &self.name)
+    }
+
+    /// A fault proxy in front of the writer, and the address that leads through it.
+    pub fn behind_proxy(&self) -> (Proxy, String) {
+        let mut url = reqwest::Url::parse(&self.url()).unwrap();
+        let server = url.socket_addrs(|| Some(5432)).unwrap()[0];
+        let proxy = Proxy::start(server).unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(proxy.port())).unwrap();
+        (proxy, url.to_string())
     }
 
     /// The standby's.

@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod faults;
 mod freshness;
 mod health;
 mod household;

@@ -1,11 +1,11 @@
-//! `load replay PATH | bench NAME`: against the service at `$WEIR`.
+//! `load replay PATH | bench NAME`: against the service at `$WEIR`. `load faults`: against one that it starts and breaks.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use load::client::Weir;
-use load::{bench, replay};
+use load::{bench, faults, replay};
 
 /// Plays recorded traffic through the public API and measures it.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     },
     /// Measure, and compare with a peer in the same run.
     Bench(bench::Arguments),
+    /// Kill, promote and cut while all three flows run, and count what was lost, doubled or left open.
+    Faults(faults::Arguments),
 }
 
 #[tokio::main]
@@ -47,6 +49,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => {
             bench::run(&weir, &arguments).await?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Faults(arguments) => {
+            Ok(if faults::run(&arguments).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

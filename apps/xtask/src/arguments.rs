@@ -11,6 +11,7 @@ Usage: cargo xtask COMMAND
   lint                        Format, clippy, licenses, spelling, lengths of files, duplicated dependencies.
   bench NAME [--json] [...]   Measure against a release build; the rows alone go to stdout.
   replay PATH [...]           Play recorded traffic through the public API and compare.
+  faults [--rounds N] [--json] Kill, promote and cut servers of its own while all flows run; count what was lost.
 
 bench and replay use the server at $WEIR when that is set, and start one of their own otherwise.
 ";
@@ -33,6 +34,8 @@ pub enum Command {
     Lint,
     /// Hand these arguments to the load program.
     Load(Vec<String>),
+    /// Hand these arguments to the load program's faults.
+    Faults(Vec<String>),
     /// Print the usage.
     Help,
 }
@@ -50,6 +53,7 @@ pub fn parse(words: &[String]) -> Result<Command, String> {
         "lint" => Err(format!("lint takes no arguments, got {}", rest.join(" "))),
         "bench" | "replay" if rest.is_empty() => Err(format!("{command} needs a name; see cargo xtask help")),
         "bench" | "replay" => Ok(Command::Load(words.to_vec())),
+        "faults" => Ok(Command::Faults(rest.to_vec())),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(format!("there is no command {other}; see cargo xtask help")),
     }

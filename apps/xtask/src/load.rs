@@ -1,7 +1,9 @@
-//! `cargo xtask bench` and `replay`: the load program against a release build in `.weir/load`, or against `$WEIR`.
+//! `cargo xtask bench` and `replay`: the load program against a release build in `.weir/load`, or against `$WEIR`; and
+//! `faults`, for which it starts servers of its own.
 
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -32,6 +34,24 @@ pub fn load(arguments: &[String], signals: &Signals) -> Result<i32, Box<dyn Erro
     let code = against(&place, &servers, &programs, arguments, signals);
     servers.stop()?;
     code
+}
+
+/// Runs the load program's faults, which start servers of their own, and gives its exit code. What breaks is broken the
+/// same in a build that is quick to make.
+pub fn faults(arguments: &[String], signals: &Signals) -> Result<i32, Box<dyn Error>> {
+    install::make_sure(signals)?;
+    let place = open_place("faults")?;
+    place.clear()?;
+    let programs = build(&place, signals, Profile::Dev, &["weir", "load"])?;
+    let scratch = place.folder().join("scratch");
+    fs::create_dir_all(&scratch)?;
+    let mut command = Command::new(programs.join("load"));
+    command
+        .arg("faults")
+        .args(arguments)
+        .env("WEIR_BIN", programs.join("weir"))
+        .env("WEIR_TEST_DIR", scratch);
+    signals.run(command, &place, "faults")
 }
 
 fn against(

@@ -48,6 +48,7 @@ fn run(command: Command) -> Result<i32, Box<dyn Error>> {
         Command::Keep => test::keep(&signals),
         Command::Lint => lint::lint(&signals),
         Command::Load(arguments) => load::load(&arguments, &signals),
+        Command::Faults(arguments) => load::faults(&arguments, &signals),
         Command::Help => {
             print(USAGE.trim_end());
             Ok(0)

@@ -113,6 +113,18 @@ impl Caller {
         self.send(Method::POST, path, &[("idempotency-key", &key)], Some(body)).await
     }
 
+    /// `POST` of a file; whatever the status of its answer.
+    pub async fn post_file(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        file: impl Into<reqwest::Body>,
+    ) -> Result<Answer, Error> {
+        let url = format!("{}{path}", self.weir.base);
+        let request = self.weir.http.post(url).headers(self.headers(headers)?).body(file);
+        Answer::of(request.send().await?).await
+    }
+
     /// Any request; whatever the status of its answer.
     pub async fn send(
         &self,
@@ -121,6 +133,10 @@ impl Caller {
         headers: &[(&str, &str)],
         body: Option<&(impl Serialize + ?Sized)>,
     ) -> Result<Answer, Error> {
+        self.weir.send(method, path, self.headers(headers)?, body).await
+    }
+
+    fn headers(&self, headers: &[(&str, &str)]) -> Result<HeaderMap, Error> {
         let mut all = HeaderMap::new();
         all.insert(AUTHORIZATION, header_value(&format!("Bearer {}", self.token))?);
         for (name, value) in headers {
@@ -128,7 +144,7 @@ impl Caller {
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Header((*name).to_owned()))?;
             all.insert(name, header_value(value)?);
         }
-        self.weir.send(method, path, all, body).await
+        Ok(all)
     }
 
     /// Opens a socket, such as `/v1/trading/ws`.

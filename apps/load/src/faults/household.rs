@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::insist::Insistent;
 use super::tally::Tally;
 use super::world::{Gate, World};
-use crate::client::Answer;
+use crate::client::{Answer, Error};
 
 const HOUSEHOLDS: usize = 3;
 /// Between two edits of a household.
@@ -147,7 +147,16 @@ impl Books {
         let amount = self.amount();
         let path = format!("{}/transactions/{id}", self.path);
         let version = self.expected[id].1.clone();
-        let changed = self.patch(&path, &version, &json!({"amount": amount}), "/amount").await?;
+        let changed = self.patch(&path, &version, &json!({"amount": amount}), "/amount").await;
+        let changed = match changed {
+            Err(error) if error.downcast_ref::<Error>().and_then(Error::code) == Some("not-found") => {
+                let tally = self.client.tally();
+                tally.find(&tally.lost, || format!("transaction {id} was acknowledged and is gone"));
+                self.expected.remove(id);
+                return Ok(());
+            }
+            changed => changed?,
+        };
         self.note(&changed);
         self.expected.insert(id.to_owned(), (amount, changed.header("etag").to_owned()));
         Ok(())

@@ -1,6 +1,7 @@
 //! The service as a whole: its shape, its documents, its doors, its end.
 
 mod arrows;
+mod cancels;
 mod conventions;
 mod doors;
 mod idempotency;

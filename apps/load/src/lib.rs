@@ -8,3 +8,4 @@ pub mod client;
 pub mod faults;
 pub mod replay;
 pub mod trading;
+pub mod world;

@@ -1,9 +1,15 @@
 //! Figures and what they are held against, one file per subject and one per peer. Both sides run interleaved in one
 //! process, and the ratio of the medians is what counts.
 
+mod bare_commit;
 mod one_transaction;
 mod report;
+mod routing;
 mod trading;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
 
 use crate::client::Weir;
 
@@ -18,20 +24,32 @@ pub struct Arguments {
     /// The database that the service writes to: peers write to tables of the same shape beside its own.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// The program, for what is measured on servers of its own.
+    #[arg(long, env = "WEIR_BIN")]
+    program: Option<PathBuf>,
+    /// Pairs of a write and a read at each think time.
+    #[arg(long, default_value_t = 4_000)]
+    pairs: usize,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Name {
     Trading,
+    Routing,
     All,
 }
 
 /// Measures, and prints a table or lines.
 pub async fn run(weir: &Weir, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, json, database_url } = arguments;
-    let rows = match name {
-        Name::Trading | Name::All => trading::measure(weir, database_url.as_deref()).await?,
-    };
+    let Arguments { name, json, database_url, program, pairs } = arguments;
+    let mut rows = Vec::new();
+    if matches!(name, Name::Trading | Name::All) {
+        rows.extend(trading::measure(weir, database_url.as_deref()).await?);
+    }
+    if matches!(name, Name::Routing | Name::All) {
+        let program = program.as_deref().context("the program is needed: WEIR_BIN")?;
+        rows.extend(routing::measure(program, *pairs).await?);
+    }
     for row in rows {
         println!("{}", if *json { row.to_json() } else { row.to_string() });
     }

@@ -12,18 +12,45 @@ pub struct Row {
     pub value: f64,
     /// Against what.
     pub peer: &'static str,
-    /// What is aimed at, at least.
-    pub target: f64,
+    /// What is aimed at.
+    pub target: Target,
     /// The figures behind it, for a person.
     pub figures: String,
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// The more, the better.
+    AtLeast(f64),
+    /// The less, the better.
+    AtMost(f64),
+}
+
+impl Target {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, ">={least}"),
+            Self::AtMost(most) => write!(f, "<={most}"),
+        }
+    }
 }
 
 impl Row {
     /// One line.
     pub fn to_json(&self) -> String {
         let value = (self.value * 100.0).round() / 100.0;
-        let met = self.value >= self.target;
-        let target = format!(">={}", self.target);
+        let met = self.target.is_met(self.value);
+        let target = self.target.to_string();
         json!({"id": self.id, "what": self.what, "value": value, "peer": self.peer, "target": target, "met": met,
             "figures": self.figures})
         .to_string()
@@ -33,8 +60,8 @@ impl Row {
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { id, what, value, peer, target, figures } = self;
-        let verdict = if value >= target { "met" } else { "not met" };
-        write!(f, "{id}  {what}\n    {value:.1} times {peer} (target {target}, {verdict})\n    {figures}")
+        let verdict = if target.is_met(*value) { "met" } else { "not met" };
+        write!(f, "{id}  {what}\n    {value:.2} against {peer} (target {target}, {verdict})\n    {figures}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! T1: orders per second on one hot instrument with 10,000 resting orders, from the WebSocket to the durable
-//! acknowledgement, against one transaction per order. Every second order rests, and the next one takes it.
+//! acknowledgement, against one transaction per order. Every second order rests, and the next one takes it. T2: the same
+//! with one order under way, against the commit of one row.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::bare_commit::BareCommit;
 use super::one_transaction::OneTransaction;
-use super::report::{Row, median};
+use super::report::{Row, Target, median};
 use crate::client::{Caller, Pending, Socket, Weir};
 use crate::trading::{self, Ack, NewOrder, Operations};
 
@@ -30,6 +32,8 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 /// What is aimed at: times the peer's orders per second.
 const TARGET: f64 = 15.0;
+/// What is aimed at with one order under way: times the bare commit.
+const TARGET_ALONE: f64 = 1.5;
 /// More of both assets than a run needs.
 const DEPOSIT: &str = "1000000000";
 
@@ -38,17 +42,28 @@ pub async fn measure(weir: &Weir, database_url: Option<&str>) -> anyhow::Result<
     let url = database_url.context("the peer needs DATABASE_URL, the database that the service writes to")?;
     let mut market = Market::open(weir).await.context("no market can be set up")?;
     let mut peer = OneTransaction::open(url).await.context("the peer can't be set up")?;
+    let bare = BareCommit::open(url).await.context("the peer can't be set up")?;
+    let (mut alone, mut commits) = (Vec::new(), Vec::new());
     let (mut ours, mut theirs, mut waits) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         let (rate, mut waited) = market.run().await?;
         ours.push(rate);
         theirs.push(peer.run(ROUND).await?);
         waits.append(&mut waited);
+        alone.append(&mut market.run_alone().await?);
+        commits.append(&mut bare.run(ROUND).await?);
         eprintln!("round {round}: {:.0} orders/s, the peer {:.0}", ours[round - 1], theirs[round - 1]);
     }
     peer.close().await?;
-    waits.sort_unstable();
-    let wait_ms = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1_000.0;
+    bare.close().await?;
+    for waits in [&mut waits, &mut alone, &mut commits] {
+        waits.sort_unstable();
+    }
+    let at = |waits: &[Duration], share: f64| {
+        waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1_000.0
+    };
+    let wait_ms = |share: f64| at(&waits, share);
+    let (alone_ms, commit_ms) = (at(&alone, 0.5), at(&commits, 0.5));
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
     let figures = format!(
         "{ours:.0} orders/s, the peer {theirs:.0}; acknowledged after {:.1} ms (p50), {:.1} ms (p99) with {} under way",
@@ -63,8 +78,15 @@ pub async fn measure(weir: &Weir, database_url: Option<&str>) -> anyhow::Result<
                 .to_owned(),
         value: ours / theirs,
         peer: "one transaction per order",
-        target: TARGET,
+        target: Target::AtLeast(TARGET),
         figures,
+    }, Row {
+        id: "T2",
+        what: "one client with one order under way, WebSocket to durable ack, p50".to_owned(),
+        value: alone_ms / commit_ms,
+        peer: "the commit of one row",
+        target: Target::AtMost(TARGET_ALONE),
+        figures: format!("{alone_ms:.2} ms (p99 {:.2} ms), the commit {commit_ms:.2} ms", at(&alone, 0.99)),
     }])
 }
 
@@ -115,10 +137,17 @@ impl Market {
     /// Orders per second, and how long each waited for its acknowledgement.
     async fn run(&mut self) -> anyhow::Result<(f64, Vec<Duration>)> {
         let begin = Instant::now();
-        let waits = try_join_all(self.clients.iter_mut().map(|client| client.run(begin + ROUND))).await?;
+        let waits =
+            try_join_all(self.clients.iter_mut().map(|client| client.run(begin + ROUND, WINDOW))).await?;
         let elapsed = begin.elapsed().as_secs_f64();
         let waits = waits.concat();
         Ok((waits.len() as f64 / elapsed, waits))
+    }
+
+    /// How long each order of one client waited that sends the next one only then.
+    async fn run_alone(&mut self) -> anyhow::Result<Vec<Duration>> {
+        let client = &mut self.clients[0];
+        client.run(Instant::now() + ROUND, 1).await
     }
 }
 
@@ -153,9 +182,9 @@ impl Client {
         Ok(trading::start_place(&self.socket, &self.operations, &order).await?)
     }
 
-    /// Sends until `until`, and waits for what is under way then.
-    async fn run(&mut self, until: Instant) -> anyhow::Result<Vec<Duration>> {
-        let (mut under_way, mut waits) = (VecDeque::with_capacity(WINDOW), Vec::new());
+    /// Sends until `until` with so many under way, and waits for the last ones.
+    async fn run(&mut self, until: Instant, window: usize) -> anyhow::Result<Vec<Duration>> {
+        let (mut under_way, mut waits) = (VecDeque::with_capacity(window), Vec::new());
         let price = Decimal::new(10_000, 2);
         let mut sells = true;
         // A pair is always finished, so that nothing is left in reach.
@@ -164,7 +193,7 @@ impl Client {
                 if sells { (self.seller, "sell", "gtc") } else { (self.buyer, "buy", "ioc") };
             under_way.push_back((Instant::now(), self.start(account, side, time_in_force, price).await?));
             sells = !sells;
-            if under_way.len() >= WINDOW {
+            if under_way.len() >= window {
                 waits.push(answered(under_way.pop_front()).await?);
             }
         }

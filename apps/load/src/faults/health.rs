@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::insist::Insistent;
 use super::tally::Tally;
-use super::world::{Gate, World};
+use crate::world::{Gate, World};
 
 const DEVICES: usize = 3;
 /// Samples in a request.

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::insist::Insistent;
 use super::tally::Tally;
-use super::world::{Gate, World};
 use crate::client::{Answer, Error};
+use crate::world::{Gate, World};
 
 const HOUSEHOLDS: usize = 3;
 /// Between two edits of a household.

@@ -9,8 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::tally::Tally;
-use super::world::Gate;
 use crate::client::{Answer, Caller, Error};
+use crate::world::Gate;
 
 /// How long an answer is waited for. The network may have swallowed it.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);

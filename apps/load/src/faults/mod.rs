@@ -8,7 +8,6 @@ mod insist;
 mod model;
 mod tally;
 mod trading;
-mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,8 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::world::{self, World};
 pub use tally::Tally;
-use world::World;
 
 /// A fault comes within so much of a round's start, at a moment of its own.
 const FAULT_WITHIN_MS: u64 = 400;

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::insist::{ANSWER_WITHIN, Insistent};
 use super::model;
 use super::tally::Tally;
-use super::world::{Gate, World};
 use crate::client::{Error, Socket};
 use crate::trading::{SOCKET, fresh_asset};
+use crate::world::{Gate, World};
 
 const TRADERS: usize = 4;
 /// Commands of a trader that are under way at once.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::db::{Db, DbError, Freshness, Row, Tx};
+use crate::db::{AnyStatement, Db, DbError, Freshness, Row, SqlParams, Tx};
 use crate::event::Event;
 
 /// Events that one read of a stream gives at most.
@@ -77,8 +77,18 @@ pub async fn lock(tx: &mut Tx<'_>, streams: &[Uuid]) -> Result<HashMap<Uuid, i64
 /// Appends events and moves their streams' counters, in one round trip. The streams are locked, or were created, in
 /// this transaction; each stream's events come in the order of their numbers.
 pub async fn append(tx: &mut Tx<'_>, at: DateTime<Utc>, events: Vec<NewEvent<'_>>) -> Result<(), DbError> {
+    append_behind(tx, &[], at, events).await
+}
+
+/// The same behind further statements, all in one round trip: for a change whose latency counts.
+pub async fn append_behind(
+    tx: &mut Tx<'_>,
+    calls: &[(&dyn AnyStatement, SqlParams<'_>)],
+    at: DateTime<Utc>,
+    events: Vec<NewEvent<'_>>,
+) -> Result<(), DbError> {
     if events.is_empty() {
-        return Ok(());
+        return if calls.is_empty() { Ok(()) } else { tx.pipeline(calls).await.map(drop) };
     }
     let mut heads: HashMap<Uuid, i64> = HashMap::new();
     for event in &events {
@@ -93,11 +103,15 @@ pub async fn append(tx: &mut Tx<'_>, at: DateTime<Utc>, events: Vec<NewEvent<'_>
     let types: Vec<&str> = events.iter().map(|e| e.kind).collect();
     let schemas: Vec<i16> = events.iter().map(|e| e.schema).collect();
     let bodies: Vec<&serde_json::Value> = events.iter().map(|e| &e.body).collect();
-    tx.pipeline(&[
-        (&INSERT_EVENTS, &[&kinds, &streams, &seqs, &at, &actors, &subjects, &types, &schemas, &bodies]),
-        (&BUMP_STREAMS, &[&ids, &heads]),
-    ])
-    .await?;
+    let inserted: SqlParams<'_> =
+        &[&kinds, &streams, &seqs, &at, &actors, &subjects, &types, &schemas, &bodies];
+    let bumped: SqlParams<'_> = &[&ids, &heads];
+    let mut all: Vec<(&dyn AnyStatement, SqlParams<'_>)> = calls.to_vec();
+    all.extend([
+        (&INSERT_EVENTS as &dyn AnyStatement, inserted),
+        (&BUMP_STREAMS as &dyn AnyStatement, bumped),
+    ]);
+    tx.pipeline(&all).await?;
     tx.record(events.into_iter().map(|e| Event {
         stream_kind: e.stream.kind.to_owned(),
         stream: e.stream.id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::db::{DbError, Tx};
-use common::events::{NewEvent, log};
+use common::events::NewEvent;
 
 use super::command::{AckState, Answer, Command, Prior, Target};
 use super::decide::{self, Decided, Decision, Numbers, Task, decide};
@@ -97,10 +97,13 @@ pub async fn attempt(
         holding: &|account| funds.get(account).copied().unwrap_or_default(),
         commands: &commands,
     };
-    write(tx, &batch).await?;
     let seq = (!effects.is_empty()).then_some(numbers.seq);
+    let events = match seq {
+        Some(_) => events(&memory.instrument, &numbers, &effects, &funds)?,
+        None => Vec::new(),
+    };
+    write(tx, &batch, events).await?;
     if seq.is_some() {
-        log::append(tx, at, events(&memory.instrument, &numbers, &effects, &funds)?).await?;
         memory.version = numbers.seq;
         memory.next_trade += effects.trades.len() as i64;
     }

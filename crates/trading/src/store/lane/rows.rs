@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use common::db::{DbError, Tx};
+use common::events::{NewEvent, log};
 use uuid::Uuid;
 
 use crate::matching::{Changed, Effects, Holding, Kind};
@@ -90,8 +91,8 @@ pub struct Batch<'a> {
     pub commands: &'a [NewCommand],
 }
 
-/// Writes all of it in one round trip.
-pub async fn write(tx: &mut Tx<'_>, batch: &Batch<'_>) -> Result<(), DbError> {
+/// Writes all of it, and the events of it, in one round trip.
+pub async fn write(tx: &mut Tx<'_>, batch: &Batch<'_>, events: Vec<NewEvent<'_>>) -> Result<(), DbError> {
     let new = OrderColumns::of(batch, true);
     let old = OrderColumns::of(batch, false);
     let balances = BalanceColumns::of(batch);
@@ -139,10 +140,7 @@ pub async fn write(tx: &mut Tx<'_>, batch: &Batch<'_>) -> Result<(), DbError> {
     if !commands.accounts.is_empty() {
         calls.push((&INSERT_COMMANDS, &insert_commands));
     }
-    if calls.is_empty() {
-        return Ok(());
-    }
-    tx.pipeline(&calls).await.map(drop)
+    log::append_behind(tx, &calls, batch.at, events).await
 }
 
 type Param<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);

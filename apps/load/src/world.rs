@@ -1,4 +1,4 @@
-//! What is broken: a cluster of three, Redis, two processes of the program, and a fault proxy in front of each of them.
+//! A place to break things in: a cluster of three, Redis, two processes of the program, and a fault proxy in front of each of them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ pub struct Gate {
 
 struct Process {
     child: Child,
+    admin: String,
     http: Proxy,
     sockets: Proxy,
 }
@@ -88,8 +89,8 @@ impl World {
         let migrated = world.command("migrate")?.env("DATABASE_URL", world.direct_url()).status().await?;
         anyhow::ensure!(migrated.success(), "weir migrate failed: {migrated}");
         for (http, sockets) in proxies {
-            let child = world.spawn(&http, &sockets).await?;
-            world.processes.push(Process { child, http, sockets });
+            let (child, admin) = world.spawn(&http, &sockets).await?;
+            world.processes.push(Process { child, admin, http, sockets });
         }
         Ok(world)
     }
@@ -104,13 +105,35 @@ impl World {
         self.cluster.writer_url(DATABASE)
     }
 
+    /// The superuser's addresses of the standbys.
+    pub fn standby_urls(&self) -> Vec<String> {
+        self.cluster.standbys().iter().map(|standby| standby.superuser_url("postgres")).collect()
+    }
+
+    /// Reads that standbys and, in their place, the writer have answered so far, in all processes.
+    pub async fn reads(&self) -> anyhow::Result<(u64, u64)> {
+        let (mut by_standby, mut by_writer) = (0, 0);
+        for process in &self.processes {
+            let metrics = reqwest::get(format!("http://{}/metrics", process.admin)).await?.text().await?;
+            for line in metrics.lines().filter(|line| line.starts_with("weir_reads_total{")) {
+                let count: u64 = line.rsplit(' ').next().unwrap_or_default().parse()?;
+                if line.contains("standby") {
+                    by_standby += count
+                } else {
+                    by_writer += count
+                };
+            }
+        }
+        Ok((by_standby, by_writer))
+    }
+
     /// `kill -9` of a process, and another one in its place.
     pub async fn kill_process(&mut self, which: usize) -> anyhow::Result<()> {
         let process = &mut self.processes[which];
         process.child.kill().await?;
         let (http, sockets) = (&self.processes[which].http, &self.processes[which].sockets);
-        let child = self.spawn(http, sockets).await?;
-        self.processes[which].child = child;
+        let (child, admin) = self.spawn(http, sockets).await?;
+        (self.processes[which].child, self.processes[which].admin) = (child, admin);
         Ok(())
     }
 
@@ -184,17 +207,18 @@ impl World {
         Ok(())
     }
 
-    async fn spawn(&self, http: &Proxy, sockets: &Proxy) -> anyhow::Result<Child> {
+    async fn spawn(&self, http: &Proxy, sockets: &Proxy) -> anyhow::Result<(Child, String)> {
         let mut child = self.command("serve")?.stderr(Stdio::piped()).spawn()?;
         let mut log = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
         let mut said = Vec::new();
-        let address = loop {
+        let (address, admin) = loop {
             let Some(line) = log.next_line().await? else {
                 bail!("the program ended before it was ready:\n{}", said.join("\n"));
             };
             match serde_json::from_str::<Value>(&line) {
                 Ok(line) if line["message"] == "ready" => {
-                    break line["listen"].as_str().context("no address")?.parse::<SocketAddr>()?;
+                    let address = |name: &str| line[name].as_str().context("no address");
+                    break (address("listen")?.parse::<SocketAddr>()?, address("admin")?.to_owned());
                 }
                 _ => said.push(line),
             }
@@ -209,7 +233,7 @@ impl World {
         });
         http.retarget(address);
         sockets.retarget(address);
-        Ok(child)
+        Ok((child, admin))
     }
 
     fn command(&self, subcommand: &str) -> anyhow::Result<Command> {

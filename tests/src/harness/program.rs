@@ -80,13 +80,10 @@ impl Program {
         User::sign_in(&self.base, json!({"sub": name, "scopes": scopes})).await
     }
 
-    /// How many reads a tier of the caches has answered.
-    pub async fn cache_reads(&self, tier: &str) -> u64 {
+    /// The sum of a counter over all of its labels that have this text; 0 when it was never counted.
+    pub async fn counted(&self, name: &str, label: &str) -> u64 {
         let metrics = reqwest::get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap();
-        let of_tier = format!("served_by=\"{tier}\"");
-        let lines = metrics
-            .lines()
-            .filter(|line| line.starts_with("weir_cache_reads_total{") && line.contains(&of_tier));
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 

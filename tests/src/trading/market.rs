@@ -18,9 +18,14 @@ pub struct Trader {
 
 /// Lists shares in cents, with these fees in millionths.
 pub async fn list_shares(program: &Program, maker_fee_ppm: i32, taker_fee_ppm: i32) {
+    list(program, "AAPL", maker_fee_ppm, taker_fee_ppm).await;
+}
+
+/// The same of any shares, against dollars.
+pub async fn list(program: &Program, base: &str, maker_fee_ppm: i32, taker_fee_ppm: i32) {
     let operator = program.user_with("operator", &["operator"]).await;
     let body = json!({
-        "symbol": SYMBOL, "base": {"code": "AAPL", "scale": 0}, "quote": {"code": "USD", "scale": 2},
+        "symbol": format!("{base}-USD"), "base": {"code": base, "scale": 0}, "quote": {"code": "USD", "scale": 2},
         "price_scale": 2, "tick": "0.01", "lot": "1",
         "maker_fee_ppm": maker_fee_ppm, "taker_fee_ppm": taker_fee_ppm,
     });

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::client::Socket;
-use super::market::{SYMBOL, Trader, check, list_shares, with};
+use super::market::{SYMBOL, Trader, check, list, list_shares, with};
 use crate::harness::{Program, start};
+
+/// Room for several processes on one cluster.
+const FEW: &[(&str, &str)] = &[("WEIR_DATABASE_CONNECTIONS", "24")];
 
 /// Orders of one trader's stream of commands, always the same for the same seed.
 fn orders(seed: u64, count: usize, account: &str) -> Vec<Value> {
@@ -55,19 +58,50 @@ async fn traders(program: &Program, count: usize) -> Vec<Trader> {
 }
 
 #[tokio::test]
-async fn two_processes_with_a_lane_each_keep_one_book() {
+async fn three_processes_with_lanes_of_their_own_keep_the_same_books_and_never_deadlock() {
     let (database, first) = start().await;
-    let second = Program::start(&database, &[]).await;
+    let (second, third) = (Program::start(&database, FEW).await, Program::start(&database, FEW).await);
+    let programs = [&first, &second, &third];
     list_shares(&first, 200, 500).await;
+    list(&first, "MSFT", 200, 500).await;
     let traders = traders(&first, 4).await;
-    let sending = traders.iter().enumerate().map(|(n, trader)| {
-        let program = if n % 2 == 0 { &first } else { &second };
-        let trader = trader.at(program);
-        async move { send_all(program, &trader, &orders(n as u64 + 1, 300, &trader.account)).await.len() }
+    for trader in &traders {
+        let deposit = json!({"asset": "MSFT", "amount": "100000"});
+        trader.user.post(&trader.path("/deposits"), &deposit).await.expect(201);
+    }
+    // Every account trades both instruments at every process at once.
+    let sending = traders.iter().enumerate().flat_map(|(n, trader)| {
+        programs.iter().enumerate().map(move |(at, program)| {
+            let trader = trader.at(program);
+            let mut orders = orders((n * 10 + at) as u64 + 1, 120, &trader.account);
+            for order in orders.iter_mut().step_by(3) {
+                order["instrument"] = json!("MSFT-USD");
+            }
+            async move { send_all(program, &trader, &orders).await.len() }
+        })
     });
-    assert_eq!(futures_util::future::join_all(sending).await, [300; 4]);
-    check(&first).await;
-    check(&second).await;
+    assert_eq!(futures_util::future::join_all(sending).await, [120; 12]);
+
+    for symbol in [SYMBOL, "MSFT-USD"] {
+        let book = async |program: &Program, min_seq: i64| {
+            let path = format!("/v1/trading/instruments/{symbol}/book?depth=1000&min_seq={min_seq}");
+            traders[0].at(program).user.get(&path).await.expect(200).body
+        };
+        let owner = database.owner().await;
+        let head = "SELECT s.head FROM trading.stream s JOIN trading.instrument i ON i.id = s.id WHERE i.symbol = $1";
+        let head: i64 = owner.query_one(head, &[&symbol]).await.unwrap().get(0);
+        let books = [book(&first, head).await, book(&second, head).await, book(&third, head).await];
+        assert!(books[0]["bids"].as_array().unwrap().len() > 3, "{}", books[0]);
+        assert!(books.iter().all(|book| *book == books[0]), "{symbol}: {books:#?}");
+    }
+    for program in programs {
+        check(program).await;
+        // The victim of a deadlock would have been run again.
+        assert_eq!(program.counted("weir_transactions_repeated_total", "").await, 0);
+    }
+    let owner = database.owner().await;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(owner.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 #[tokio::test]

@@ -31,9 +31,10 @@ pub enum Freshness {
 
 super::statements! {
     /// Whether this standby has replayed up to a position on its timeline. Sent before the read itself, as a statement
-    /// of its own: in one statement the read's snapshot would be older than the check. `NULL` without a WAL receiver.
-    read PROVE_POSITION = "SELECT pg_last_wal_replay_lsn() >= $1
-        AND (SELECT received_tli FROM pg_stat_wal_receiver) = $2";
+    /// of its own: in one statement the read's snapshot would be older than the check. False without a WAL receiver, and
+    /// `NULL` from a primary: a standby that was promoted, which is left to its own pool.
+    read PROVE_POSITION = "SELECT CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn() >= $1
+        AND (SELECT received_tli FROM pg_stat_wal_receiver) = $2, false) END";
 }
 
 impl Db {
@@ -153,8 +154,11 @@ impl Db {
             .await;
         let rows = answers.pop().expect("two answers to two statements");
         let proof = answers.pop().expect("two answers to two statements")?;
-        let proved: Option<bool> = proof.first().and_then(|row| row.get(0));
-        if proved == Some(true) { rows.map(Some) } else { Ok(None) }
+        match proof.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
+            Some(true) => rows.map(Some),
+            Some(false) => Ok(None),
+            None => Err(DbError::unavailable("it is a primary by now")),
+        }
     }
 
     async fn ask(

@@ -101,7 +101,30 @@ fn references<'j>(json: &'j Value, found: &mut BTreeSet<&'j str>) {
 pub(crate) fn to_json(document: &OpenApi) -> Value {
     let mut json = serde_json::to_value(document).expect("the document is plain data");
     sort_extensions(&mut json);
+    let schemas = json["components"]["schemas"].clone();
+    open_parts(&mut json, &schemas);
     json
+}
+
+/// A type that refuses unknown fields, and is a part of a larger one, must not refuse the larger one's: inside of `allOf`
+/// it is written out without that.
+fn open_parts(json: &mut Value, schemas: &Value) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(|item| open_parts(item, schemas)),
+        Value::Object(members) => {
+            for part in members.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+                let name = part["$ref"].as_str().and_then(|it| it.strip_prefix("#/components/schemas/"));
+                let whole = name.map_or(&*part, |name| &schemas[name]);
+                if whole["additionalProperties"] == false {
+                    let mut opened = whole.clone();
+                    opened.as_object_mut().expect("it has a member").remove("additionalProperties");
+                    *part = opened;
+                }
+            }
+            members.values_mut().for_each(|member| open_parts(member, schemas));
+        }
+        _ => {}
+    }
 }
 
 /// Extensions come out of a hash map, in another order each time.

@@ -21,7 +21,7 @@ use crate::extract::body::{BODY_BYTES_MAX, BodyLimit};
 use crate::prefer::Prefer;
 use crate::problem::{Problem, kinds};
 use crate::readiness::Readiness;
-use crate::route::{Access, Operation, Operations};
+use crate::route::{Access, NUL, Operation, Operations};
 use crate::trace::Trace;
 
 mod consistency;
@@ -103,6 +103,9 @@ pub(crate) async fn gate(request: Request, next: Next) -> Result<Response, Probl
         }
         if let Access::Scope(scope) = &operation.access {
             require(&surroundings.context, scope)?;
+        }
+        if request.uri().path().contains(NUL) {
+            return Err(Problem::of(&kinds::NOT_FOUND));
         }
         if let Some(query) = request.uri().query() {
             operation.check_query(query)?;

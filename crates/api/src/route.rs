@@ -97,6 +97,9 @@ pub(crate) fn extension<'a>(documented: &'a Documented, name: &str) -> Option<&'
     documented.extensions.as_ref()?.get(name)
 }
 
+/// As it is written in an address. No text that is kept anywhere holds one.
+pub(crate) const NUL: &str = "%00";
+
 impl Operation {
     fn of(path: &str, documented: &Documented) -> Result<Self, String> {
         let text = |name: &str| match extension(documented, name) {
@@ -140,18 +143,19 @@ impl Operation {
 
     /// 400 for a query parameter that the operation doesn't have, so that a misspelt filter never returns all.
     pub(crate) fn check_query(&self, query: &str) -> Result<(), Problem> {
-        let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next());
-        let problem = names.flatten().filter(|name| !self.query.contains(*name)).fold(
-            None,
-            |problem: Option<Problem>, name| {
-                let problem = problem.unwrap_or_else(|| Problem::of(&kinds::INVALID_PARAMETER));
-                Some(problem.field(
-                    format!("/query/{name}"),
-                    "there is no such parameter",
-                    "unknown-parameter",
-                ))
-            },
-        );
+        let mut problem: Option<Problem> = None;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (detail, code) = if !self.query.contains(name) {
+                ("there is no such parameter", "unknown-parameter")
+            } else if value.contains(NUL) {
+                ("holds a NUL character", "invalid")
+            } else {
+                continue;
+            };
+            let known = problem.take().unwrap_or_else(|| Problem::of(&kinds::INVALID_PARAMETER));
+            problem = Some(known.field(format!("/query/{name}"), detail, code));
+        }
         problem.map_or(Ok(()), Err)
     }
 }

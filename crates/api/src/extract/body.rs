@@ -1,5 +1,6 @@
 //! Reading a body within its limit, and turning it into a valid value or a problem that names each wrong field.
 
+use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use garde::Validate;
@@ -19,6 +20,10 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyLimit(pub(crate) usize);
 
+/// Of a body that is too large so much is read and thrown away: a client that is still sending would see its connection
+/// break, and not the answer.
+const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// 415 unless the media type (parameters aside) is one of these.
 pub fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
     let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -32,22 +37,36 @@ pub fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), 
 
 /// The whole body, or 413 once it is larger than the operation's limit.
 pub async fn read(request: Request) -> Result<Bytes, Problem> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let bytes_max = parts.extensions.get::<BodyLimit>().map_or(BODY_BYTES_MAX, |limit| limit.0);
     let announced =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
+        drain(&mut body).await;
         return Err(too_large(bytes_max));
     }
-    let bytes = match Limited::new(body, bytes_max).collect().await {
+    let bytes = match Limited::new(&mut body, bytes_max).collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) if is_too_large(error.as_ref()) => return Err(too_large(bytes_max)),
+        Err(error) if is_too_large(error.as_ref()) => {
+            drain(&mut body).await;
+            return Err(too_large(bytes_max));
+        }
         Err(_) => return Err(Problem::of(&kinds::MALFORMED_REQUEST).detail("the body ended too early")),
     };
     if let Some(hash) = parts.extensions.get::<RequestHash>() {
         hash.cover(&parts, &bytes);
     }
     Ok(bytes)
+}
+
+/// The request's deadline bounds how long this takes.
+async fn drain(body: &mut Body) {
+    let mut left = DRAINED_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        let Some(still) = left.checked_sub(read) else { return };
+        left = still;
+    }
 }
 
 /// A valid value from JSON text, or 400 (not JSON) or 422 (not what is expected here).

@@ -17,6 +17,9 @@ impl From<DbError> for Problem {
             DbError::Unavailable(_) => &kinds::UNAVAILABLE,
             DbError::Unknown => &kinds::OUTCOME_UNKNOWN,
             error if error.is_lost_race() => &kinds::OVERLOADED,
+            error if error.is_unstorable_text() => {
+                return Problem::of(&kinds::VALIDATION_FAILED).detail("a text holds a NUL character");
+            }
             _ => return Problem::internal(error),
         };
         Problem::of(kind).retry_after(RETRY_AFTER).caused_by(error)

@@ -81,6 +81,11 @@ impl DbError {
         }
     }
 
+    /// Whether a text could not be stored as it was given: it holds a NUL character.
+    pub fn is_unstorable_text(&self) -> bool {
+        matches!(self.code(), Some(c) if *c == SqlState::CHARACTER_NOT_IN_REPERTOIRE || *c == SqlState::UNTRANSLATABLE_CHARACTER)
+    }
+
     /// Whether the same transaction, run again, may well succeed: it lost a race (40001, 40P01).
     pub fn is_lost_race(&self) -> bool {
         matches!(self.code(), Some(c) if *c == SqlState::T_R_SERIALIZATION_FAILURE || *c == SqlState::T_R_DEADLOCK_DETECTED)

@@ -27,9 +27,7 @@ pub struct Trade {
 }
 
 /// Price and quantity of a level.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = trading::Level, value_type = [String; 2])]
-pub struct Level(pub String, pub String);
+pub type Level = [String; 2];
 
 /// A book by levels, best first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,8 +38,10 @@ pub struct Book {
     /// The number of the instrument's event that it is after.
     pub seq: i64,
     /// Who buys.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub bids: Vec<Level>,
     /// Who sells.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub asks: Vec<Level>,
     /// CRC32 over the ten best levels of each side.
     pub checksum: u32,
@@ -57,8 +57,10 @@ pub struct BookUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<i64>,
     /// Price and quantity now, best first; quantity 0: the level is gone.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub bids: Vec<Level>,
     /// The same of the other side.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub asks: Vec<Level>,
     /// CRC32 over the ten best levels of each side after this message.
     pub checksum: u32,
@@ -93,6 +95,6 @@ impl Trade {
 pub fn levels(on: &Listed, levels: &[(i64, i64)]) -> Vec<Level> {
     levels
         .iter()
-        .map(|(price, quantity)| Level(on.price(*price).to_string(), on.quantity(*quantity).to_string()))
+        .map(|(price, quantity)| [on.price(*price).to_string(), on.quantity(*quantity).to_string()])
         .collect()
 }

@@ -9,10 +9,10 @@ use tokio::process::Command;
 use crate::harness::{Answer, Program, User, setting, start};
 
 /// One operation of the document.
-struct Operation {
-    method: Method,
-    path: String,
-    said: Value,
+pub struct Operation {
+    pub method: Method,
+    pub path: String,
+    pub said: Value,
 }
 
 impl Operation {
@@ -20,18 +20,18 @@ impl Operation {
         self.said[name].as_str().unwrap_or_default()
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
     /// The media type of its JSON body, if it takes one.
-    fn body_type(&self) -> Option<&'static str> {
+    pub fn body_type(&self) -> Option<&'static str> {
         let content = &self.said["requestBody"]["content"];
         ["application/json", "application/merge-patch+json"].into_iter().find(|it| content.get(it).is_some())
     }
 
     /// The address with something well-formed in the place of each parameter that it needs.
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         let (mut path, mut query) = (self.path.clone(), Vec::new());
         for parameter in self.said["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
@@ -50,7 +50,7 @@ impl Operation {
     }
 }
 
-async fn operations(user: &User) -> Vec<Operation> {
+pub async fn operations(user: &User) -> Vec<Operation> {
     let document = user.get("/openapi.json").await.expect(200).body;
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -64,7 +64,7 @@ async fn operations(user: &User) -> Vec<Operation> {
 }
 
 /// A caller who may do everything, an operator's work too.
-async fn operator(program: &Program) -> User {
+pub async fn operator(program: &Program) -> User {
     let scopes = ["trading", "household", "health"]
         .iter()
         .flat_map(|m| ["read", "write"].map(|it| format!("{m}:{it}")));

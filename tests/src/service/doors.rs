@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::contract::Contract;
 use crate::harness::{Answer, Program, User, start};
 use crate::health::heart_rate;
 use crate::trading::market::{SYMBOL, Trader, list_shares, order};
@@ -15,6 +16,7 @@ const SECRET: &str = "only-alice-knows";
 /// An operation of the document.
 struct Door {
     operation: String,
+    said: Value,
     method: Method,
     path: String,
     /// What a token must allow; `None`: the door is open to all, or to everyone with a token.
@@ -39,8 +41,9 @@ fn doors(document: &Value, ids: &BTreeMap<(&str, &str), String>) -> Vec<Door> {
                 .filter(|s| s.contains(':') || *s == "operator")
                 .map(str::to_owned);
             let path = format!("{path}{}", required_query(operation, ids));
-            let operation = operation["operationId"].as_str().unwrap().to_owned();
-            doors.push(Door { operation, method, path, scope });
+            let (said, operation) =
+                (operation.clone(), operation["operationId"].as_str().unwrap().to_owned());
+            doors.push(Door { operation, said, method, path, scope });
         }
     }
     doors
@@ -177,12 +180,14 @@ async fn each_door_to_a_read_opens_for_its_owner_who_is_sent_nothing_twice() {
     let (alice, ids) = alices(&program).await;
     let alice = alice.echoing();
     let document = alice.get("/openapi.json").await.expect(200).body;
+    let mut contract = Contract::of(document.clone());
     let is_read = |door: &&Door| {
         door.method == Method::GET && door.scope.as_deref() != Some("operator") && !door.path.ends_with("/ws")
     };
     for door in doors(&document, &ids).iter().filter(is_read) {
         let answer = knock(&alice, door, &ids).await;
         assert_eq!(answer.status, 200, "{}: {}", door.operation, answer.body);
+        contract.hold(&door.said, &answer, "the owner's own");
         let tag = answer.header("etag").to_owned();
         let again = alice.call(Method::GET, &door.path, &[("If-None-Match", &tag)], None).await;
         // What moves on by itself may have a new tag; it is then another body.

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod cancels;
+mod contract;
 mod conventions;
 mod doors;
 mod idempotency;

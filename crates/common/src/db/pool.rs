@@ -42,11 +42,15 @@ pub(super) struct PoolOptions<'a> {
     pub max: usize,
 }
 
-/// The session's settings of a module's role.
+/// The session's settings of a module's role. The writer plans each statement once: over arrays PostgreSQL would plan
+/// anew at every call, 0.25 ms for the look-up of one command.
 pub(super) fn session_options(module: &str, read_only: bool) -> String {
-    let read_only = if read_only { " -c default_transaction_read_only=on" } else { "" };
+    let own = match read_only {
+        true => "default_transaction_read_only=on",
+        false => "plan_cache_mode=force_generic_plan",
+    };
     format!(
-        "-c role=weir_{module} -c search_path={module} -c statement_timeout={}{read_only}",
+        "-c role=weir_{module} -c search_path={module} -c statement_timeout={} -c {own}",
         STATEMENT_TIMEOUT_MAX.as_millis()
     )
 }

@@ -159,11 +159,13 @@ impl Told {
 
 /// The tail's loop: look, tell, bury, wait.
 async fn follow(db: Db, told: Told, hint: Arc<Notify>, shutdown: CancellationToken) {
-    let cursor = told.caches.cursor().await;
-    let mut tail = Tail::new(db.clone(), hint, cursor.as_deref());
+    let mut tail = Tail::new(db.clone(), hint);
     let mut tombstones = Tombstones::new(told.caches.clone());
     let follow = async {
         loop {
+            if let Some(cursor) = tombstones.begin().await {
+                tail.go_back_to(&cursor);
+            }
             match tail.look(|| told.held()).await {
                 Ok(found) => {
                     told.moved(&found.moved);

@@ -68,12 +68,12 @@ impl RedisNode {
         let _: Option<i64> = self.ask(async move { command.query_async(&mut manager).await }).await;
     }
 
-    /// A plain value.
-    pub(crate) async fn get(&self, key: &str) -> Option<String> {
+    /// A plain value, if there is one. The outer `None`: Redis did not answer.
+    pub(crate) async fn get(&self, key: &str) -> Option<Option<String>> {
         let mut manager = self.manager.clone();
         let mut command = redis::cmd("GET");
         command.arg(key);
-        self.ask::<Option<String>>(async move { command.query_async(&mut manager).await }).await.flatten()
+        self.ask::<Option<String>>(async move { command.query_async(&mut manager).await }).await
     }
 
     /// Sets a plain value that goes after `ttl`.

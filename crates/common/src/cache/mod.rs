@@ -64,6 +64,7 @@ struct CachesInner {
     shared: Option<Shared>,
     /// No tombstone is missing there that this process knows of.
     shared_is_whole: AtomicBool,
+    shared_is_off: AtomicBool,
     opened: RwLock<Vec<Box<dyn Tier>>>,
     tail_looked: Mutex<Instant>,
 }
@@ -106,9 +107,10 @@ impl Caches {
     pub(crate) fn new(db: Db, redis: Option<RedisNode>, epoch: &str) -> Self {
         let shared = redis.map(|redis| Shared::new(redis, epoch, db.module()));
         let tail_looked = Mutex::new(Instant::now());
-        let shared_is_whole = AtomicBool::new(true);
+        let (shared_is_whole, shared_is_off) = (AtomicBool::new(false), AtomicBool::new(false));
         let opened = RwLock::default();
-        Self { inner: Arc::new(CachesInner { db, shared, shared_is_whole, opened, tail_looked }) }
+        let inner = CachesInner { db, shared, shared_is_whole, shared_is_off, opened, tail_looked };
+        Self { inner: Arc::new(inner) }
     }
 
     /// A cache of this module. Once per name, at start.
@@ -138,9 +140,9 @@ impl Caches {
         self.inner.shared_is_whole.store(is_whole, Ordering::Release);
     }
 
-    /// Where the tombstones of earlier runs end.
-    pub(crate) async fn cursor(&self) -> Option<String> {
-        self.inner.shared.as_ref()?.cursor().await
+    /// L2 takes nothing more from this process either.
+    fn give_shared_up(&self) {
+        self.inner.shared_is_off.store(true, Ordering::Release);
     }
 
     /// The tail has answered.
@@ -302,7 +304,9 @@ where
         found: &Arc<Versioned<V>>,
         ttl: Duration,
     ) -> bool {
-        if let Some(shared) = &self.caches.inner.shared {
+        if let Some(shared) = &self.caches.inner.shared
+            && !self.caches.inner.shared_is_off.load(Ordering::Acquire)
+        {
             let expires_at_ms = ctx.now().timestamp_millis() + ttl.as_millis() as i64;
             let stored = Stored { expires_at_ms, value: found.value.as_ref() };
             let bytes = serde_json::to_vec(&stored).expect("a cached value is plain data");

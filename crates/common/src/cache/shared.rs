@@ -86,8 +86,8 @@ impl Shared {
     }
 
     /// Up to where the tombstones of this module have been written, by whichever process. Kept beside them, so that it
-    /// is lost with them, and for as long as any value that was there then.
-    pub(super) async fn cursor(&self) -> Option<String> {
+    /// is lost with them, and for as long as any value that was there then. The outer `None`: Redis did not answer.
+    pub(super) async fn cursor(&self) -> Option<Option<String>> {
         self.redis.get(&format!("{}:tombstones", self.prefix)).await
     }
 

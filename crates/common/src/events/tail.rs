@@ -66,9 +66,14 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// A tail that goes on from `cursor`; without one it starts at what is committed now.
-    pub(crate) fn new(db: Db, hint: Arc<Notify>, cursor: Option<&str>) -> Self {
-        Self { db, hint, cursor: cursor.and_then(Cursor::parse), connected: None }
+    /// A tail that starts at what is committed now.
+    pub(crate) fn new(db: Db, hint: Arc<Notify>) -> Self {
+        Self { db, hint, cursor: None, connected: None }
+    }
+
+    /// The next look tells of everything since that look of an earlier run, too.
+    pub(crate) fn go_back_to(&mut self, cursor: &str) {
+        self.cursor = Cursor::parse(cursor).or(self.cursor.take());
     }
 
     /// Waits until it is time for the next look.

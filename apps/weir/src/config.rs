@@ -312,7 +312,9 @@ impl Reader {
         let mut mistake = |name: &str, what: &dyn fmt::Display| self.mistakes.push(format!("{name}: {what}"));
         if config.modules.is_empty() {
             mistake("WEIR_MODULES", &"at least one module is needed");
-        } else if let Err(what) = serve::pool_size(config) {
+        } else if config.database_connections > 0
+            && let Err(what) = serve::pool_size(config)
+        {
             mistake("WEIR_DATABASE_CONNECTIONS", &what);
         }
         if let Some(twice) =

@@ -78,10 +78,9 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
                 request.extensions_mut().insert(operation.clone());
             }
             let give_up_at = context.deadline() + edge.deadline_grace;
-            let asked = request.headers().clone();
             let answer = next.run(request).instrument(log::span(&seen));
             let response = match timeout_at(give_up_at, answer).await {
-                Ok(response) => validator::validate(&seen.method, &asked, response).await,
+                Ok(response) => response,
                 Err(_) => Problem::of(&kinds::TIMEOUT).into_response(),
             };
             (response, Some(context))
@@ -92,8 +91,8 @@ pub(crate) async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, ne
     response
 }
 
-/// The innermost layer: access and parameters, as documented. It stands behind the rate limits, so that guessing
-/// is limited too.
+/// The innermost layer: access and parameters, as documented, and the answer's `ETag`. It stands behind the rate limits, so
+/// that guessing is limited too, and a permit lasts until the answer was sent.
 pub(crate) async fn gate(request: Request, next: Next) -> Result<Response, Problem> {
     if let Some(operation) = request.extensions().get::<Arc<Operation>>()
         && let Some(surroundings) = request.extensions().get::<Surroundings>()
@@ -111,7 +110,9 @@ pub(crate) async fn gate(request: Request, next: Next) -> Result<Response, Probl
             operation.check_query(query)?;
         }
     }
-    Ok(next.run(request).await)
+    let (method, asked) = (request.method().clone(), request.headers().clone());
+    let response = next.run(request).await;
+    Ok(validator::validate(&method, &asked, response).await)
 }
 
 /// A handler's panic as a problem; the text goes to the log.

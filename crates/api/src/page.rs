@@ -143,6 +143,10 @@ pub mod cursor {
             return Err(refused());
         }
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
+        // No key that is kept holds a NUL character.
+        if json.windows(6).any(|window| window == br"\u0000") {
+            return Err(refused());
+        }
         match serde_json::from_slice(&json) {
             Ok((CURSOR_VERSION, key)) => Ok(key),
             Ok((_, _)) | Err(_) => Err(refused()),

@@ -1,13 +1,15 @@
 //! The `ETag` of an answer that has no version of its own: a hash of its body, so that asking again costs no transfer.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+
+use crate::problem::Problem;
 
 /// Larger bodies are sent as they are.
 const HASHED_BYTES_MAX: u64 = 1 << 20;
@@ -23,8 +25,10 @@ pub(super) async fn validate(method: &Method, asked: &HeaderMap, response: Respo
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Ok(body) = body.collect().await else { return Response::from_parts(parts, Body::empty()) };
-    let body = body.to_bytes();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Problem::internal(error).into_response(),
+    };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
     let hash = URL_SAFE_NO_PAD.encode(&digest.as_ref()[..HASH_BYTES]);
     let tag = format!("W/\"{hash}\"");

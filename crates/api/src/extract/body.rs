@@ -1,14 +1,17 @@
 //! Reading a body within its limit, and turning it into a valid value or a problem that names each wrong field.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use garde::Validate;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::time::timeout;
 
 use super::RequestHash;
 use crate::problem::{Problem, kinds};
@@ -23,6 +26,8 @@ pub(crate) struct BodyLimit(pub(crate) usize);
 /// Of a body that is too large so much is read and thrown away: a client that is still sending would see its connection
 /// break, and not the answer.
 const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// And for so long.
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// 415 unless the media type (parameters aside) is one of these.
 pub fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
@@ -41,8 +46,13 @@ pub async fn read(request: Request) -> Result<Bytes, Problem> {
     let bytes_max = parts.extensions.get::<BodyLimit>().map_or(BODY_BYTES_MAX, |limit| limit.0);
     let announced =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > bytes_max) {
-        drain(&mut body).await;
+    if let Some(length) = announced
+        && length > bytes_max
+    {
+        // Who asks first (`Expect: 100-continue`) has sent nothing yet.
+        if length <= DRAINED_BYTES_MAX && !parts.headers.contains_key(EXPECT) {
+            drain(&mut body).await;
+        }
         return Err(too_large(bytes_max));
     }
     let bytes = match Limited::new(&mut body, bytes_max).collect().await {
@@ -59,14 +69,17 @@ pub async fn read(request: Request) -> Result<Bytes, Problem> {
     Ok(bytes)
 }
 
-/// The request's deadline bounds how long this takes.
 async fn drain(body: &mut Body) {
     let mut left = DRAINED_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        let read = frame.data_ref().map_or(0, Bytes::len);
-        let Some(still) = left.checked_sub(read) else { return };
-        left = still;
-    }
+    let drained = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            let Some(still) = left.checked_sub(read) else { return };
+            left = still;
+        }
+    };
+    // However it ends, the answer is the same.
+    let _ = timeout(DRAINED_WITHIN, drained).await;
 }
 
 /// A valid value from JSON text, or 400 (not JSON) or 422 (not what is expected here).

@@ -97,19 +97,8 @@ impl Cluster {
         self.primary.postgres.folder()
     }
 
-    /// The owner's address of a database on whichever server is the primary by then, whatever is promoted.
-    pub fn any_writer_url(&self, database: &str) -> String {
-        let servers = [&self.primary].into_iter().chain(&self.standbys).chain(&self.dead);
-        let hosts: Vec<String> = servers.map(|server| format!("127.0.0.1:{}", server.port())).collect();
-        let password = &self.owner_password;
-        format!(
-            "postgres://{OWNER}:{password}@{}/{database}?target_session_attrs=read-write",
-            hosts.join(",")
-        )
-    }
-
     /// Kills the primary and promotes the first standby, which is the synchronous one where there is any. The others
-    /// follow once the cluster is [healed](Cluster::heal). For a temporary place: the next start of this one would take
+    /// follow once the cluster is [healed](Cluster::heal), and until then commits wait for nobody. For a temporary place: the next start of this one would take
     /// the old primary's data for the primary's.
     pub fn fail_over(&mut self) -> Result<(), Error> {
         if self.standbys.is_empty() {

@@ -148,6 +148,10 @@ impl Shared {
         });
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         lock(&self.open).insert(id, pair.clone());
+        // Whoever cut everything in between did not see it.
+        if *lock(&self.fault) == Fault::Refuse || self.is_over.load(Ordering::Acquire) {
+            pair.cut();
+        }
         let answers = {
             let (shared, pair) = (self.clone(), pair.clone());
             thread::spawn(move || {

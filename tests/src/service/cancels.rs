@@ -64,7 +64,7 @@ async fn ten_thousand_cancelled_requests_leave_nothing_open_and_hit_nobody_else(
     let served: usize = patient.await.unwrap().into_iter().map(Result::unwrap).sum();
     let most = counting.await.unwrap();
 
-    assert!(cut > CANCELLED / 4, "only {cut} of {CANCELLED} requests were still under way");
+    assert!(cut > CANCELLED / 20, "only {cut} of {CANCELLED} requests were still under way");
     assert!(served >= PATIENT, "{served} pairs of requests were served meanwhile");
     assert!(most <= CONNECTIONS, "{most} sessions, {CONNECTIONS} allowed");
     // Whatever was left to end has ended when as many requests as there are permits come through at once.

@@ -27,6 +27,7 @@ const IMPORT_EVERY: u64 = 120;
 const IMPORT_ROWS: u64 = 3;
 /// The promise of a cache: stale at most this long.
 const STALE_MAX: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const MERGE: &str = "application/merge-patch+json";
 
 /// People at their books.
@@ -120,8 +121,9 @@ impl Books {
         }
         match (random % 100, known) {
             (0..5, _) => self.rename().await?,
-            (5..40, Some(id)) => self.change(&id).await?,
-            (40..50, Some(id)) => self.delete(&id).await?,
+            (5..15, _) => self.look().await?,
+            (15..45, Some(id)) => self.change(&id).await?,
+            (45..55, Some(id)) => self.delete(&id).await?,
             _ => self.create().await?,
         }
         tally.edits.add(1);
@@ -172,6 +174,14 @@ impl Books {
         Ok(())
     }
 
+    /// Both processes have the household in their caches, and must hear of its next name.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        for client in self.client.at_each_gate() {
+            client.get(&self.path, "").await?;
+        }
+        Ok(())
+    }
+
     /// A change that nobody else makes. Refused as stale, an earlier try of it has been carried out.
     async fn patch(
         &mut self,
@@ -185,7 +195,13 @@ impl Books {
         if answer.status != 412 {
             return Ok(answer.ok()?);
         }
-        let current = self.client.get(path, "").await?;
+        // A read without a token may be of a moment ago.
+        let is_stale = |current: &Answer| current.header("etag") != answer.header("etag");
+        let mut current = self.client.get(path, "").await?;
+        while is_stale(&current) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            current = self.client.get(path, "").await?;
+        }
         let (is, wanted) = (current.body.pointer(field), body.pointer(field));
         let same = is.zip(wanted).is_some_and(|(is, wanted)| is == wanted);
         anyhow::ensure!(same, "nobody else edits {path}, and yet {} after {body}", answer.body);
@@ -195,9 +211,12 @@ impl Books {
     async fn delete(&mut self, id: &str) -> anyhow::Result<()> {
         let path = format!("{}/transactions/{id}", self.path);
         let headers = [("if-match", self.expected[id].1.as_str())];
-        let gone = self.client.send(&Method::DELETE, &path, &headers, None).await?;
+        let (gone, tries) = self.client.send_counted(&Method::DELETE, &path, &headers, None).await?;
         if gone.status != 404 {
             self.note(&gone.ok()?);
+        } else if tries == 1 {
+            let tally = self.client.tally();
+            tally.find(&tally.lost, || format!("transaction {id} was acknowledged and is gone"));
         }
         self.expected.remove(id);
         Ok(())

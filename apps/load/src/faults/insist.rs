@@ -68,6 +68,17 @@ impl Insistent {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
+        Ok(self.send_counted(method, path, headers, body).await?.0)
+    }
+
+    /// The same, and how often it was sent.
+    pub async fn send_counted(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<(Answer, usize)> {
         self.repeat(path, |caller| {
             let method = method.clone();
             async move { caller.send(method, path, headers, body).await }
@@ -75,14 +86,14 @@ impl Insistent {
         .await
     }
 
-    async fn repeat<F>(&self, what: &str, ask: impl Fn(Caller) -> F) -> anyhow::Result<Answer>
+    async fn repeat<F>(&self, what: &str, ask: impl Fn(Caller) -> F) -> anyhow::Result<(Answer, usize)>
     where
         F: Future<Output = Result<Answer, Error>>,
     {
-        for _ in 0..TRIES_MAX {
+        for tries in 1..=TRIES_MAX {
             let asked = ask(self.gate().http.caller_with(&self.token));
             match tokio::time::timeout(ANSWER_WITHIN, asked).await {
-                Ok(Ok(answer)) if is_definite(&answer) => return Ok(answer),
+                Ok(Ok(answer)) if is_definite(&answer) => return Ok((answer, tries)),
                 Ok(Err(error @ (Error::Header(_) | Error::Json(_)))) => return Err(error.into()),
                 Ok(Ok(_) | Err(_)) | Err(_) => {
                     self.tally.repeated.add(1);
@@ -113,6 +124,7 @@ impl Insistent {
             async move { caller.post_file(path, &headers, file).await }
         })
         .await
+        .map(|(answer, _)| answer)
     }
 
     /// `GET`, at least as fresh as this token says; an empty one asks for nothing.
@@ -139,6 +151,11 @@ impl Insistent {
     /// The same subject at one gate alone.
     pub fn only_at(&self, gate: &Gate) -> Self {
         Self { gates: Arc::from([gate.clone()]), ..self.clone() }
+    }
+
+    /// The same subject, once for each gate.
+    pub fn at_each_gate(&self) -> Vec<Self> {
+        self.gates.iter().map(|gate| self.only_at(gate)).collect()
     }
 
     /// Where findings go.

@@ -24,6 +24,10 @@ pub use tally::Tally;
 
 /// A fault comes within so much of a round's start, at a moment of its own.
 const FAULT_WITHIN_MS: u64 = 400;
+/// Clients' connections suffer for so long behind the fault.
+const DISTURBED_FOR: Duration = Duration::from_millis(300);
+/// Redis says nothing for so long.
+const SILENT_FOR: Duration = Duration::from_secs(2);
 /// After each fault every flow gets this many acknowledgements before the next one.
 const ACKNOWLEDGED_BETWEEN: u64 = 20;
 /// A flow that gets nothing acknowledged for so long has not come back.
@@ -100,6 +104,7 @@ pub async fn rounds(arguments: &Arguments) -> anyhow::Result<Tally> {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         world.disturb_clients(&disturbance(round));
         inject(&mut world, what, round, &tally).await?;
+        tokio::time::sleep(DISTURBED_FOR).await;
         world.disturb_clients(&Fault::None);
         world.disturb_redis(Fault::None);
         recovered(&tally).await.map_err(|flow| anyhow::anyhow!("round {round} ({what:?}): {flow}"))?;
@@ -126,6 +131,7 @@ async fn inject(world: &mut World, what: Break, round: usize, tally: &Tally) -> 
                 world.kill_redis()?;
             } else {
                 world.disturb_redis(Fault::Silence);
+                tokio::time::sleep(SILENT_FOR).await;
             }
         }
         Break::Commit => {

@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
 use super::insist::{ANSWER_WITHIN, Insistent};
@@ -40,6 +41,8 @@ struct Trader {
     socket: tokio::sync::Mutex<Option<Socket>>,
     /// What was answered, by the client's id.
     answered: Mutex<BTreeMap<String, Value>>,
+    /// Whose cancel was acknowledged.
+    cancelled: Mutex<BTreeSet<String>>,
     tally: Arc<Tally>,
 }
 
@@ -85,6 +88,7 @@ impl Flow {
                 instrument,
                 socket: tokio::sync::Mutex::default(),
                 answered: Mutex::default(),
+                cancelled: Mutex::default(),
                 tally,
             });
             for slot in 0..SLOTS {
@@ -101,11 +105,15 @@ impl Flow {
         for slot in self.slots {
             slot.await??;
         }
-        let mut heads = Vec::new();
+        let (client, connection) = tokio_postgres::connect(&world.direct_url(), NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let mut heads: Vec<i64> = Vec::new();
         for trader in &self.traders {
-            let account = trader.client.get(&trader.path(""), "").await?;
-            heads.push(account.body["version"].as_i64().unwrap_or_default());
+            let head = "SELECT head FROM trading.stream WHERE id = $1::text::uuid";
+            heads.push(client.query_one(head, &[&trader.account]).await?.get(0));
         }
+        drop(client);
+        connection.await??;
         self.done_following.cancel();
         let followed = try_join_all(self.followers).await?;
         for ((trader, followed), head) in self.traders.iter().zip(followed).zip(heads) {
@@ -136,7 +144,10 @@ async fn trade(trader: Arc<Trader>, slot: usize, stop: CancellationToken) -> any
             let args =
                 json!({"account": trader.account, "client_order_id": id, "instrument": trader.instrument});
             // It may have been filled meanwhile; either way somebody said so.
-            let _ = trader.command("order.cancel", &args).await?;
+            let answer = trader.command("order.cancel", &args).await?;
+            if answer["status"] == "canceled" {
+                trader.cancelled.lock().insert(id);
+            }
             trader.tally.orders.add(1);
             continue;
         }
@@ -199,8 +210,12 @@ impl Trader {
         let tally = &self.tally;
         let answered = std::mem::take(&mut *self.answered.lock());
         let mut listed = BTreeMap::<String, u32>::new();
+        let cancelled = std::mem::take(&mut *self.cancelled.lock());
         for order in self.client.list(&self.path("/orders"), "").await? {
             let id = order["client_order_id"].as_str().unwrap_or_default().to_owned();
+            if cancelled.contains(&id) && order["status"] != "canceled" {
+                tally.find(&tally.lost, || format!("order {id} was cancelled and is {}", order["status"]));
+            }
             *listed.entry(id).or_default() += 1;
         }
         for (id, answer) in &answered {

@@ -98,8 +98,8 @@ impl Cluster {
     }
 
     /// Kills the primary and promotes the first standby, which is the synchronous one where there is any. The others
-    /// follow once the cluster is [healed](Cluster::heal), and until then commits wait for nobody. For a temporary place: the next start of this one would take
-    /// the old primary's data for the primary's.
+    /// follow once the cluster is [healed](Cluster::heal), and until then commits wait for nobody. For a temporary place:
+    /// the next start of this one would take the old primary's data for the primary's.
     pub fn fail_over(&mut self) -> Result<(), Error> {
         if self.standbys.is_empty() {
             return Err(Error::Missing("a standby to promote".into()));

@@ -87,7 +87,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// Runs the rounds and gives what was counted.
-pub async fn rounds(arguments: &Arguments) -> anyhow::Result<Tally> {
+pub async fn rounds(arguments: &Arguments) -> anyhow::Result<Arc<Tally>> {
     let tally = Arc::new(Tally::default());
     let mut world = World::start(&arguments.program).await?;
     let stop = CancellationToken::new();
@@ -116,8 +116,7 @@ pub async fn rounds(arguments: &Arguments) -> anyhow::Result<Tally> {
     tokio::try_join!(trading.end(&world), household.end(&world), health.end(&world))?;
     tally::check_streams(&world.direct_url(), &tally).await?;
     bar.finish_and_clear();
-    drop(world);
-    Ok(Arc::into_inner(tally).unwrap_or_default())
+    Ok(tally)
 }
 
 async fn inject(world: &mut World, what: Break, round: usize, tally: &Tally) -> anyhow::Result<()> {

@@ -64,6 +64,7 @@ struct CachesInner {
     shared: Option<Shared>,
     /// No tombstone is missing there that this process knows of.
     shared_is_whole: AtomicBool,
+    /// This process reads and fills L2 no more.
     shared_is_off: AtomicBool,
     opened: RwLock<Vec<Box<dyn Tier>>>,
     tail_looked: Mutex<Instant>,

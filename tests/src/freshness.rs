@@ -100,7 +100,7 @@ async fn a_paused_standby_never_gives_a_stale_read_to_a_caller_with_a_token() {
             mine.body
         );
         // Without a token the standby may answer, and this one has not seen it: it is the standby that answers.
-        let anyones = alice.get(&list).await.expect(200);
+        let anyones = alice.forgetful().get(&list).await.expect(200);
         assert_eq!(names(&anyones.body), ["Before"]);
     }
     drop(paused);
@@ -112,7 +112,7 @@ async fn an_old_token_does_not_fill_a_cache_from_a_standby_that_is_behind() {
     let standby = database.standby().await;
     // Without Redis no second tier can refuse what the first one takes.
     let program = Program::start(&database, &[("REDIS_URL", "")]).await;
-    let alice = program.user("alice").await;
+    let alice = program.user("alice").await.forgetful();
     let body = json!({"name": "Before", "currency": "CAD", "zone": "America/Toronto"});
     let created = alice.post("/v1/households", &body).await.expect(201);
     let household = format!("/v1/households/{}", created.text("/id"));
@@ -134,7 +134,7 @@ async fn a_thousand_rounds_of_load_against_invalidation_leave_nothing_stale_in_t
     let settings = [("WEIR_POLICIES", quota), ("WEIR_DATABASE_CONNECTIONS", "24")];
     let one = Program::start(&database, &settings).await;
     let two = Program::start(&database, &settings).await;
-    let alice = one.user("alice").await;
+    let alice = one.user("alice").await.forgetful();
     let at_two = alice.at(&two.base);
 
     // A household for each round, so that what one round leaves behind stays to be found. Both processes load it while
@@ -195,12 +195,11 @@ async fn with_redis_stopped_everything_still_works() {
     redis.stop().unwrap();
 
     // What was cached is read, changed, and read again.
-    let echoing = trader.user.echoing();
-    let mut version = echoing.get(&household).await.expect(200).version();
+    let mut version = trader.user.get(&household).await.expect(200).version();
     for round in 0..20 {
         let name = format!("Without {round}");
-        version = echoing.patch(&household, version, &json!({"name": name})).await.expect(200).version();
-        assert_eq!(echoing.get(&household).await.expect(200).text("/name"), name);
+        version = trader.user.patch(&household, version, &json!({"name": name})).await.expect(200).version();
+        assert_eq!(trader.user.get(&household).await.expect(200).text("/name"), name);
     }
 
     // A process that starts meanwhile, and follows what the other one does without a hint.

@@ -1,9 +1,10 @@
-//! Someone who calls over HTTP, and what came back.
+//! Someone who calls over HTTP, and what came back. Callers send their `Consistency-Token`s back, as a client should:
+//! what they read has seen what they wrote, whichever standby answers.
 
 use std::sync::{Arc, Mutex};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 /// A caller with a token.
@@ -13,8 +14,21 @@ pub struct User {
     base: String,
     /// The access token.
     pub token: String,
-    /// The last `Consistency-Token`, where the client sends it back.
-    seen: Option<Arc<Mutex<Option<HeaderValue>>>>,
+    seen: Option<Arc<Mutex<Tokens>>>,
+}
+
+/// The `Consistency-Token`s that no later one includes: one, or one for each of the calls that were under way at once.
+#[derive(Default)]
+struct Tokens(Vec<HeaderValue>);
+
+impl Tokens {
+    /// The answer's token includes those that its request sent.
+    fn note(&mut self, sent: &[HeaderValue], answer: &Answer) {
+        if let Some(token) = answer.headers.get("consistency-token") {
+            self.0.retain(|seen| !sent.contains(seen));
+            self.0.push(token.clone());
+        }
+    }
 }
 
 /// An answer, read to its end.
@@ -35,7 +49,7 @@ impl User {
         let answer = client.post(format!("{base}/dev/token")).json(&request).send().await.unwrap();
         let body: Value = answer.json().await.unwrap();
         let token = body["access_token"].as_str().unwrap_or_else(|| panic!("no token: {body}")).to_owned();
-        Self { client, base: base.to_owned(), token, seen: None }
+        Self { client, base: base.to_owned(), token, seen: Some(Arc::default()) }
     }
 
     /// The same person at another process.
@@ -48,34 +62,21 @@ impl User {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
+    /// The same person as a client that forgets its tokens: what it reads may be what a standby last saw.
+    pub fn forgetful(&self) -> Self {
+        Self { seen: None, ..self.clone() }
+    }
+
     /// `POST` as long as somebody answers.
     pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
-        let key = uuid::Uuid::new_v4().to_string();
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
-        let response = request.header("Idempotency-Key", key).json(body).send().await.ok()?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = serde_json::from_slice(&response.bytes().await.ok()?).unwrap_or(json!(null));
-        Some(Answer { status, headers, body })
+        let request = self.request(Method::POST, path, &[("Idempotency-Key", &new_key())]);
+        self.send(request.json(body)).await.ok()
     }
 
     /// `POST` of a file, with an `Idempotency-Key` of its own.
     pub async fn post_file(&self, path: &str, media_type: &str, file: &[u8]) -> Answer {
-        let key = uuid::Uuid::new_v4().to_string();
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
-        let request = request.header("Idempotency-Key", key).header("Content-Type", media_type);
-        self.noted(Answer::of(request.body(file.to_vec()).send().await.unwrap()).await)
-    }
-
-    /// The same person as a client that sends the last `Consistency-Token` back, as one should.
-    pub fn echoing(&self) -> Self {
-        Self { seen: Some(Arc::default()), ..self.clone() }
-    }
-
-    fn noted(&self, answer: Answer) -> Answer {
-        if let (Some(seen), Some(token)) = (&self.seen, answer.headers.get("consistency-token")) {
-            *seen.lock().unwrap() = Some(token.clone());
-        }
-        answer
+        let headers = [("Idempotency-Key", &*new_key()), ("Content-Type", media_type)];
+        self.send(self.request(Method::POST, path, &headers).body(file.to_vec())).await.unwrap()
     }
 
     /// Calls with a JSON body and further headers.
@@ -86,21 +87,11 @@ impl User {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
-        if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
-        }
+        let mut request = self.request(method, path, &[]);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let mut more = HeaderMap::new();
-        if let Some(token) = self.seen.as_ref().and_then(|seen| seen.lock().unwrap().clone()) {
-            more.insert("consistency-token", token);
-        }
-        for (name, value) in headers {
-            more.insert(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
-        }
-        self.noted(Answer::of(request.headers(more).send().await.unwrap()).await)
+        self.send(request.headers(header_map(headers))).await.unwrap()
     }
 
     /// Calls with a body that may be no JSON.
@@ -111,11 +102,32 @@ impl User {
         headers: &[(&str, &str)],
         text: &str,
     ) -> Answer {
-        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
-        });
-        Answer::of(request.headers(headers.collect()).body(text.to_owned()).send().await.unwrap()).await
+        self.send(self.request(method, path, headers).body(text.to_owned())).await.unwrap()
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = if self.token.is_empty() { request } else { request.bearer_auth(&self.token) };
+        request.headers(header_map(headers))
+    }
+
+    /// Sends it with the tokens, unless it has one of its own.
+    async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let mut request = request.build()?;
+        let mut sent = Vec::new();
+        if let Some(seen) =
+            self.seen.as_ref().filter(|_| !request.headers().contains_key("consistency-token"))
+        {
+            sent.clone_from(&seen.lock().unwrap().0);
+        }
+        for token in &sent {
+            request.headers_mut().append("consistency-token", token.clone());
+        }
+        let answer = Answer::of(self.client.execute(request).await?).await?;
+        if let Some(seen) = &self.seen {
+            seen.lock().unwrap().note(&sent, &answer);
+        }
+        Ok(answer)
     }
 
     /// `GET`
@@ -125,8 +137,7 @@ impl User {
 
     /// `POST` with an `Idempotency-Key` of its own.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        let key = uuid::Uuid::new_v4().to_string();
-        self.call(Method::POST, path, &[("Idempotency-Key", &key)], Some(body)).await
+        self.call(Method::POST, path, &[("Idempotency-Key", &new_key())], Some(body)).await
     }
 
     /// A merge patch of what was at `version`.
@@ -137,11 +148,22 @@ impl User {
     }
 }
 
+fn new_key() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let one = |(name, value): &(&str, &str)| {
+        (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
+    };
+    headers.iter().map(one).collect()
+}
+
 impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
+    async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(json!(null));
-        Self { status, headers, body }
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(json!(null));
+        Ok(Self { status, headers, body })
     }
 
     /// The answer, which must have this status.

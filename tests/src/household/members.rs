@@ -15,7 +15,7 @@ async fn a_stranger_finds_nothing_on_any_route() {
     let (_database, program) = start().await;
     let home = Home::create(&program).await;
     let made = home.create_transaction(&home.expense("1.00", "2026-02-28")).await;
-    let (mallory, transaction) = (program.user("mallory").await.echoing(), home.transaction(&made));
+    let (mallory, transaction) = (program.user("mallory").await, home.transaction(&made));
     let (account, category) = (&home.account, &home.groceries);
     for path in [
         home.path.clone(),

@@ -22,7 +22,7 @@ pub struct Home {
 impl Home {
     /// A new one of a new owner.
     pub async fn create(program: &Program) -> Home {
-        let alice = program.user("alice").await.echoing();
+        let alice = program.user("alice").await;
         let body = json!({"name": "Home", "currency": "CAD", "zone": "America/Toronto"});
         let household = alice.post("/v1/households", &body).await.expect(201);
         let path = format!("/v1/households/{}", household.text("/id"));

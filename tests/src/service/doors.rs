@@ -178,7 +178,6 @@ async fn a_strangers_token_never_reads_or_changes_what_others_own_on_any_route()
 async fn each_door_to_a_read_opens_for_its_owner_who_is_sent_nothing_twice() {
     let (_database, program) = start().await;
     let (alice, ids) = alices(&program).await;
-    let alice = alice.echoing();
     let document = alice.get("/openapi.json").await.expect(200).body;
     let mut contract = Contract::of(document.clone());
     let is_read = |door: &&Door| {

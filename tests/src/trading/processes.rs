@@ -94,11 +94,14 @@ async fn three_processes_with_lanes_of_their_own_keep_the_same_books_and_never_d
         assert!(books[0]["bids"].as_array().unwrap().len() > 3, "{}", books[0]);
         assert!(books.iter().all(|book| *book == books[0]), "{symbol}: {books:#?}");
     }
+    let mut caught_up = 0;
     for program in programs {
         check(program).await;
+        caught_up += program.counted("weir_trading_books_caught_up_total", "").await;
         // The victim of a deadlock would have been run again.
         assert_eq!(program.counted("weir_transactions_repeated_total", "").await, 0);
     }
+    assert!(caught_up > 0, "no lane has taken in what another one wrote");
     let owner = database.owner().await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(owner.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0), 0);

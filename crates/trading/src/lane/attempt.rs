@@ -69,17 +69,10 @@ pub async fn attempt(
     };
     let sorted: Vec<AccountId> = accounts.iter().copied().collect();
     let mut locked = lock(tx, instrument, &sorted, &keys(tasks)).await?;
-    let mut memory = match memory {
-        Some(memory) if memory.version == locked.head => memory,
-        // Another process wrote, or this one remembers nothing.
-        _ => {
-            let loaded = Memory::load(tx, instrument.id, locked.head).await?;
-            if !loaded.reach(tasks).is_subset(&accounts) {
-                return Err(Stopped::Extend(Box::new(loaded)));
-            }
-            loaded
-        }
-    };
+    let (mut memory, is_new) = recall(tx, instrument, memory, locked.head).await?;
+    if is_new && !memory.reach(tasks).is_subset(&accounts) {
+        return Err(Stopped::Extend(Box::new(memory)));
+    }
     let decided = read_decided(&locked)?;
     let heads = std::mem::take(&mut locked.account_heads);
     let account_seq = |account: AccountId| heads.get(&account).map_or(0, |head| head + 1);
@@ -109,6 +102,25 @@ pub async fn attempt(
     }
     let answers = resolve(tx, instrument, answers, unresolved).await?;
     Ok(Done { answers, memory, seq })
+}
+
+/// The book as of `head`, and whether it differs from what the lane remembered: another process wrote meanwhile, or nothing
+/// was remembered.
+async fn recall(
+    tx: &mut Tx<'_>,
+    instrument: &Instrument,
+    memory: Option<Memory>,
+    head: i64,
+) -> Result<(Memory, bool), DbError> {
+    if let Some(mut memory) = memory {
+        if memory.version == head {
+            return Ok((memory, false));
+        }
+        if memory.catch_up(tx, head).await? {
+            return Ok((memory, true));
+        }
+    }
+    Ok((Memory::load(tx, instrument.id, head).await?, true))
 }
 
 /// The client ids that the tasks are about, each once.

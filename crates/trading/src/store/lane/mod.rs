@@ -31,6 +31,13 @@ common::statements! {
     read LIST_OPEN_ORDERS = "SELECT account, id, client_id, side, time_in_force, price, quantity, filled, notional, fee,
         fee_slack, status, reason, placed_seq, placed_line, created_at
         FROM orders WHERE instrument = $1 AND status = 'open' ORDER BY placed_seq, placed_line LIMIT $2";
+    /// Those of these orders that are open. One look-up for each, as for the commands.
+    read LIST_STILL_OPEN = "SELECT o.account, o.id, o.client_id, o.side, o.time_in_force, o.price, o.quantity, o.filled,
+            o.notional, o.fee, o.fee_slack, o.status, o.reason, o.placed_seq, o.placed_line, o.created_at
+        FROM unnest($1::uuid[], $2::uuid[]) AS asked (account, id)
+        CROSS JOIN LATERAL (SELECT account, id, client_id, side, time_in_force, price, quantity, filled, notional, fee,
+                fee_slack, status, reason, placed_seq, placed_line, created_at
+            FROM orders WHERE account = asked.account AND id = asked.id AND status = 'open' LIMIT 1) AS o";
     /// The number of an instrument's last trade.
     read FIND_LAST_TRADE = "SELECT number FROM trade WHERE instrument = $1 ORDER BY number DESC LIMIT 1";
     /// The state of orders that are not in the book.
@@ -152,6 +159,13 @@ pub async fn list_open_orders(
     };
     let orders = orders.iter().map(open_order).collect::<Result<_, _>>()?;
     Ok((orders, last.first().map_or(0, |row| row.get(0))))
+}
+
+/// Those of these orders that are open, as they are now.
+pub async fn list_still_open(tx: &mut Tx<'_>, keys: &[(AccountId, OrderId)]) -> Result<Vec<Order>, DbError> {
+    let (accounts, ids): (Vec<Uuid>, Vec<Uuid>) = keys.iter().map(|(account, id)| (account.0, id.0)).unzip();
+    let rows = tx.rows(&LIST_STILL_OPEN, &[&accounts, &ids]).await?;
+    rows.iter().map(open_order).collect()
 }
 
 fn open_order(row: &Row) -> Result<Order, DbError> {

@@ -172,6 +172,20 @@ impl Context {
         .into()
     }
 
+    /// The same as a part of another trace.
+    pub fn with_trace(&self, trace_id: Arc<str>) -> Self {
+        ContextParts {
+            caller: self.shared.caller.clone(),
+            deadline: self.deadline,
+            priority: self.priority,
+            token: self.token(),
+            wait: self.shared.wait,
+            clock: self.shared.clock.clone(),
+            trace_id,
+        }
+        .into()
+    }
+
     /// The same at another priority.
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self { priority, ..self.clone() }

@@ -259,6 +259,8 @@ impl World {
             .env("WEIR_DEV_KEY_FILE", self.folder.join("dev.key"))
             .env("WEIR_LISTEN", "127.0.0.1:0")
             .env("WEIR_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("WEIR_INTERNAL_LISTEN", "127.0.0.1:0")
+            .env("WEIR_INTERNAL_SECRET", "what this fleet knows")
             .env("WEIR_LOG", "json")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

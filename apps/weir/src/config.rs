@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api::Environment;
+use api::peers::SECRET_CHARS_MIN;
 use common::redis_node::RedisNode;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -53,6 +54,20 @@ pub const SETTINGS: &[Setting] = &[
     setting("WEIR_EPOCH", Some("1"), "names the data set in Redis; a restored database gets a new one"),
     setting("WEIR_LISTEN", Some("127.0.0.1:8080"), "address of the public API"),
     setting("WEIR_ADMIN_LISTEN", Some("127.0.0.1:9090"), "address of /metrics; not for the public"),
+    setting(
+        "WEIR_INTERNAL_LISTEN",
+        Some(""),
+        "address on which this process takes work from its peers; none: each process works for itself",
+    ),
+    setting(
+        "WEIR_INTERNAL_ADDRESS",
+        Some(""),
+        "host:port by which its peers reach it; none: WEIR_INTERNAL_LISTEN, as it was bound",
+    ),
+    secret(
+        "WEIR_INTERNAL_SECRET",
+        "what all processes of the fleet know, and nobody else: 16 characters or more",
+    ),
     setting("WEIR_ENV", Some("production"), "production | development (adds POST /dev/token)"),
     setting("WEIR_MODULES", Some("all"), "the modules that this process carries, separated by commas"),
     setting("WEIR_ROLES", Some("api,worker"), "api (serves requests), worker (projections and jobs)"),
@@ -109,6 +124,9 @@ pub struct Config {
     pub epoch: String,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    pub internal_listen: Option<SocketAddr>,
+    pub internal_address: Option<String>,
+    pub internal_secret: String,
     pub environment: Environment,
     pub modules: Vec<Module>,
     pub roles: Roles,
@@ -164,6 +182,9 @@ impl Config {
             epoch: reader.required("WEIR_EPOCH"),
             listen: reader.required("WEIR_LISTEN"),
             admin_listen: reader.required("WEIR_ADMIN_LISTEN"),
+            internal_listen: reader.optional("WEIR_INTERNAL_LISTEN"),
+            internal_address: reader.optional("WEIR_INTERNAL_ADDRESS"),
+            internal_secret: reader.text("WEIR_INTERNAL_SECRET"),
             environment: reader.one_of(
                 "WEIR_ENV",
                 &[("production", Environment::Production), ("development", Environment::Development)],
@@ -341,6 +362,17 @@ impl Reader {
         if config.listen == config.admin_listen && config.listen.port() != 0 {
             mistake("WEIR_ADMIN_LISTEN", &"must differ from WEIR_LISTEN");
         }
+        if let Some(listen) = config.internal_listen {
+            if config.internal_secret.len() < SECRET_CHARS_MIN {
+                mistake(
+                    "WEIR_INTERNAL_SECRET",
+                    &format!("at least {SECRET_CHARS_MIN} characters are needed"),
+                );
+            }
+            if listen.ip().is_unspecified() && config.internal_address.is_none() {
+                mistake("WEIR_INTERNAL_ADDRESS", &"is needed when WEIR_INTERNAL_LISTEN names no host");
+            }
+        }
         if config.environment == Environment::Production && config.jwks_url.is_none() {
             mistake("WEIR_JWKS_URL", &"in production somebody must issue the tokens");
         }
@@ -416,7 +448,7 @@ mod tests {
     fn every_mistake_is_reported_at_once_by_name() {
         let error = load(
             "listen = 'nowhere'\nmodules = ['trading', 'poetry']\nlog = 'loud'\ncolour = 'red'\n\
-            redis_url = 'nowhere'\nlog_filter = '=='\npolicies = '/not/there'\njwks_url = 'keys'",
+            redis_url = 'nowhere'\nlog_filter = '=='\ninternal_listen = '0.0.0.0:0'\npolicies = '/not/there'\njwks_url = 'keys'",
         )
         .unwrap_err();
         let text = error.to_string();
@@ -432,6 +464,8 @@ mod tests {
             "WEIR_LOG_FILTER",
             "WEIR_POLICIES",
             "WEIR_JWT_ISSUER",
+            "WEIR_INTERNAL_SECRET",
+            "WEIR_INTERNAL_ADDRESS",
         ] {
             assert!(text.contains(name), "{name} is not in {text}");
         }

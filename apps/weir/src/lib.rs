@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod documents;
+pub mod internal;
 pub mod migrate;
 pub mod modules;
 pub mod policies;

@@ -8,6 +8,7 @@ use common::context::{Caller, Clock, Context};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir::config::{Config, SETTINGS};
+use weir::internal::Internal;
 use weir::serve::{self, Server};
 use weir::{config, documents, migrate, modules, telemetry};
 
@@ -81,8 +82,12 @@ async fn serve() -> anyhow::Result<()> {
     };
     let listener = listen(config.listen).await?;
     let admin = listen(config.admin_listen).await?;
+    let internal = match config.internal_listen {
+        Some(address) => Some(Internal::new(&config, listen(address).await?)?),
+        None => None,
+    };
     let stop = stop_signal()?;
-    Server::start(config, Clock::default()).await?.run(listener, (admin, metrics), stop).await
+    Server::start(config, Clock::default(), internal).await?.run(listener, (admin, metrics), stop).await
 }
 
 async fn demo() -> anyhow::Result<()> {

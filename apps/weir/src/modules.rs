@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use api::ProblemType;
+use api::{Peers, ProblemType};
 use common::DataPath;
 use common::context::Context;
 use common::db::Statement;
@@ -27,6 +27,8 @@ pub const ALL: [Module; 3] = [Module::Trading, Module::Household, Module::Health
 pub struct Running {
     /// Its routes.
     pub router: OpenApiRouter,
+    /// Its routes for the other processes of the fleet.
+    pub internal: axum::Router,
     /// Its part of the data path.
     pub data_path: DataPath,
 }
@@ -76,14 +78,19 @@ impl Module {
         }
     }
 
-    /// Starts it on its data path.
-    pub async fn start(self, data_path: DataPath) -> anyhow::Result<Running> {
+    /// Starts it on its data path, as one of these peers if it has any.
+    pub async fn start(self, data_path: DataPath, peers: Option<Peers>) -> anyhow::Result<Running> {
+        let mut internal = axum::Router::new();
         let router = match self {
-            Self::Trading => trading::router(trading::start(&data_path).await?),
+            Self::Trading => {
+                let trading = trading::start(&data_path, peers).await?;
+                internal = trading::internal_router(trading.clone());
+                trading::router(trading)
+            }
             Self::Household => household::router(household::start(&data_path)),
             Self::Health => health::router(health::start(&data_path, health::Config::default())),
         };
-        Ok(Running { router, data_path })
+        Ok(Running { router, internal, data_path })
     }
 
     /// Loads its demonstration data, once however often it is called.

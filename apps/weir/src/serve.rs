@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::documents;
+use crate::internal::Internal;
 use crate::modules::{Module, Running};
 use crate::{modules, policies, telemetry};
 
@@ -39,6 +40,7 @@ pub struct Server {
     config: Config,
     router: axum::Router,
     running: Vec<Running>,
+    internal: Option<(Internal, axum::Router)>,
     jobs: TaskTracker,
     readiness: Readiness,
     sockets: TaskTracker,
@@ -50,7 +52,7 @@ pub struct Server {
 
 impl Server {
     /// Connects to everything and starts the modules.
-    pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, clock: Clock, internal: Option<Internal>) -> anyhow::Result<Self> {
         let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let (readiness, sockets) = (Readiness::default(), TaskTracker::new());
         let limits = policies::load(config.policies.as_deref())?;
@@ -60,8 +62,15 @@ impl Server {
         let opened = open_data_paths(&config, &clock, &shutdown).await?;
         let mut started = Vec::new();
         for (module, data_path) in opened.paths {
-            started.push(module.start(data_path).await.with_context(|| format!("{module} can't start"))?);
+            let peers = internal.as_ref().map(|internal| internal.peers().clone());
+            let running = module.start(data_path, peers).await;
+            started.push(running.with_context(|| format!("{module} can't start"))?);
         }
+        let internal_routes = started
+            .iter_mut()
+            .map(|r| std::mem::take(&mut r.internal))
+            .fold(axum::Router::new(), axum::Router::merge);
+        let internal = internal.map(|internal| (internal, internal_routes));
         let jobs = TaskTracker::new();
         if config.roles.worker {
             // Every handler is there now.
@@ -97,12 +106,12 @@ impl Server {
         };
         let databases = started.iter().map(|r| r.data_path.db.clone()).collect();
         let router = app.router(routers, databases)?;
-        Ok(Self { config, router, running: started, jobs, readiness, sockets, closing, shutdown })
+        Ok(Self { config, router, running: started, internal, jobs, readiness, sockets, closing, shutdown })
     }
 
     /// Serves until `stop` is done, then drains within the configured time.
     pub async fn run(
-        self,
+        mut self,
         listener: TcpListener,
         admin: (TcpListener, PrometheusHandle),
         stop: impl Future<Output = ()> + Send + 'static,
@@ -110,6 +119,10 @@ impl Server {
         let (address, admin_address) = (listener.local_addr()?, admin.0.local_addr()?);
         let until = self.shutdown.clone().cancelled_owned();
         let admin = tokio::spawn(telemetry::serve_metrics(admin.0, admin.1, until));
+        // As long as batches are carried out, for peers hand over theirs until then.
+        let internal = self.internal.take();
+        let internal =
+            internal.map(|(internal, routes)| tokio::spawn(internal.serve(routes, self.shutdown.clone())));
         let looks = tokio::spawn(look(self.data_paths(), self.readiness.clone()));
         if self.config.roles.worker {
             self.jobs.spawn(expire_keys(self.data_paths(), self.shutdown.clone()));
@@ -145,6 +158,12 @@ impl Server {
             tasks.close();
             tasks.wait()
         }));
+        let ended = async {
+            ended.await;
+            if let Some(internal) = internal {
+                let _ = internal.await;
+            }
+        };
         if tokio::time::timeout(for_the_rest, ended).await.is_err() {
             tracing::warn!("background work that took too long is cut off");
         }

@@ -93,6 +93,11 @@ impl DataPath {
         Ok(path)
     }
 
+    /// Whether this process runs projections and jobs.
+    pub fn works(&self) -> bool {
+        self.work
+    }
+
     fn start(&self, redis: Option<RedisNode>, epoch: &str) {
         let hint = Arc::new(Notify::new());
         let committed = Arc::new(Notify::new());

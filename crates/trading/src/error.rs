@@ -35,6 +35,9 @@ pub enum Error {
     /// 409: the client id belongs to an order with other content.
     #[error("the client order id was used with other content")]
     ClientIdConflict(Vec<FieldError>),
+    /// 409: its owner has sealed the client id.
+    #[error("the client order id was voided")]
+    Voided,
     /// 409: the order is over.
     #[error("the order is {}", .0.as_str())]
     NotOpen(OrderStatus),
@@ -98,6 +101,14 @@ pub const CLIENT_ORDER_ID_CONFLICT: ProblemType = ProblemType {
                   the fields that differ. Ids never expire. Nothing was done. A new order needs a new id.",
 };
 /// 409
+pub const CLIENT_ORDER_ID_VOIDED: ProblemType = ProblemType {
+    code: "client-order-id-voided",
+    title: "This client order id was voided",
+    status: 409,
+    explanation: "The account's owner has sealed this `client_order_id` with `command.void` before any order was placed \
+                  under it. Nothing was done, and nothing ever will be under this id. A new order needs a new id.",
+};
+/// 409
 pub const ORDER_NOT_OPEN: ProblemType = ProblemType {
     code: "order-not-open",
     title: "The order is not open",
@@ -128,8 +139,15 @@ pub const LANE_FULL: ProblemType = ProblemType {
 };
 
 /// All of trading's own, for the registry.
-pub const PROBLEMS: &[&ProblemType] =
-    &[&ORDER_REJECTED, &CLIENT_ORDER_ID_CONFLICT, &ORDER_NOT_OPEN, &SYMBOL_TAKEN, &ASSET_DIFFERS, &LANE_FULL];
+pub const PROBLEMS: &[&ProblemType] = &[
+    &ORDER_REJECTED,
+    &CLIENT_ORDER_ID_CONFLICT,
+    &CLIENT_ORDER_ID_VOIDED,
+    &ORDER_NOT_OPEN,
+    &SYMBOL_TAKEN,
+    &ASSET_DIFFERS,
+    &LANE_FULL,
+];
 
 impl Error {
     /// 422 for one field.
@@ -155,6 +173,7 @@ impl From<Error> for Problem {
                 Problem::of(&ORDER_REJECTED).with("reason", reason.as_str()).with("duplicate", duplicate)
             }
             Error::ClientIdConflict(fields) => with_fields(&CLIENT_ORDER_ID_CONFLICT, fields),
+            Error::Voided => Problem::of(&CLIENT_ORDER_ID_VOIDED),
             Error::NotOpen(status) => Problem::of(&ORDER_NOT_OPEN)
                 .detail(format!("the order is {}", status.as_str()))
                 .with("status", status.as_str()),
@@ -194,7 +213,7 @@ fn undone(error: &DbError) -> Problem {
 impl From<Error> for SocketError {
     fn from(error: Error) -> Self {
         let class = match &error {
-            Error::Rejected { .. } | Error::NotOpen(_) => Some(Class::Rejected),
+            Error::Rejected { .. } | Error::Voided | Error::NotOpen(_) => Some(Class::Rejected),
             Error::LaneFull | Error::NoTurn => Some(Class::Throttled),
             Error::Unknown => Some(Class::Unknown),
             _ => None,

@@ -8,6 +8,7 @@
 pub mod error;
 pub mod events;
 mod http;
+mod internal;
 mod lane;
 pub mod matching;
 pub mod model;
@@ -19,6 +20,7 @@ pub mod wire;
 
 use std::sync::Arc;
 
+use api::Peers;
 use common::DataPath;
 use common::context::Context;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,14 +31,22 @@ pub use self::service::{Check, Invariants, Trading};
 pub use self::store::STATEMENTS;
 pub use self::stream::{CHANNELS, OPERATIONS};
 
-/// Opens the module on its data path: a lane for every instrument that is listed.
-pub async fn start(dp: &DataPath) -> Result<Arc<Trading>, Error> {
-    Ok(Arc::new(Trading::open(dp).await?))
+/// Opens the module on its data path: a lane for every instrument that is listed. With `peers`, each lane is carried by one
+/// process of the fleet.
+pub async fn start(dp: &DataPath, peers: Option<Peers>) -> Result<Arc<Trading>, Error> {
+    let trading = Trading::open(dp, peers).await?;
+    trading.start_dead_men();
+    Ok(Arc::new(trading))
 }
 
 /// All routes, below `/v1/trading`.
 pub fn router(trading: Arc<Trading>) -> OpenApiRouter {
     http::routes().with_state(trading)
+}
+
+/// What the processes of a fleet ask of one another, for the internal port.
+pub fn internal_router(trading: Arc<Trading>) -> axum::Router {
+    internal::routes(trading)
 }
 
 /// What the routes say of themselves, without a database.
@@ -46,7 +56,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Loads demonstration data for the context's caller, once however often it is called.
 pub async fn demo(dp: &DataPath, ctx: &Context) -> Result<(), Error> {
-    Trading::open(dp).await?.load_demo(ctx).await
+    Trading::open(dp, None).await?.load_demo(ctx).await
 }
 
 /// What the socket speaks, for the document.

@@ -48,6 +48,9 @@ impl Program {
         command
             .env("WEIR_LISTEN", "127.0.0.1:0")
             .env("WEIR_ADMIN_LISTEN", "127.0.0.1:0")
+            // The processes of one database are a fleet.
+            .env("WEIR_INTERNAL_LISTEN", "127.0.0.1:0")
+            .env("WEIR_INTERNAL_SECRET", "what the tests' fleet knows")
             .env("WEIR_LOG", "json")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped());
@@ -101,6 +104,16 @@ impl Program {
     /// SIGHUP: read the policy file again.
     pub async fn hang_up(&self) {
         self.signal("-HUP").await;
+    }
+
+    /// SIGSTOP: it stands still and keeps what it has.
+    pub async fn pause(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub async fn go_on(&self) {
+        self.signal("-CONT").await;
     }
 
     async fn signal(&self, signal: &str) {

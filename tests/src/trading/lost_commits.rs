@@ -19,8 +19,8 @@ fn lose_commit() -> Fault {
 async fn an_order_whose_commit_got_no_answer_is_answered_as_it_happened_and_happens_once() {
     let database = Database::create().await;
     let (proxy, url) = database.behind_proxy();
-    // Trading alone: nobody else commits meanwhile.
-    let settings = [("DATABASE_URL", &*url), ("WEIR_MODULES", "trading")];
+    // Trading alone, and no fleet: nobody else commits meanwhile.
+    let settings = [("DATABASE_URL", &*url), ("WEIR_MODULES", "trading"), ("WEIR_INTERNAL_LISTEN", "")];
     let program = Program::start(&database, &settings).await;
     let struck = |before: u64| assert_eq!(proxy.struck(), before + 1, "nothing was lost");
     list_shares(&program, 0, 0).await;

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::client::Socket;
 use super::market::{SYMBOL, Trader, check, list, list_shares, with};
-use crate::harness::{Program, start};
+use crate::harness::{Database, Program, start};
 
-/// Room for several processes on one cluster.
-const FEW: &[(&str, &str)] = &[("WEIR_DATABASE_CONNECTIONS", "24")];
+/// A process that knows of no other.
+const ALONE: &[(&str, &str)] = &[("WEIR_DATABASE_CONNECTIONS", "24"), ("WEIR_INTERNAL_LISTEN", "")];
 
 /// Orders of one trader's stream of commands, always the same for the same seed.
-fn orders(seed: u64, count: usize, account: &str) -> Vec<Value> {
+pub(super) fn orders(seed: u64, count: usize, account: &str) -> Vec<Value> {
     let mut state = seed;
     let mut next = |below: u64| {
         // An LCG is random enough for prices.
@@ -34,7 +34,7 @@ fn orders(seed: u64, count: usize, account: &str) -> Vec<Value> {
 }
 
 /// Sends all, and gives the acknowledgements by client id; those that never came are missing.
-async fn send_all(program: &Program, trader: &Trader, orders: &[Value]) -> HashMap<String, Value> {
+pub(super) async fn send_all(program: &Program, trader: &Trader, orders: &[Value]) -> HashMap<String, Value> {
     let mut socket = Socket::open(program, &trader.user).await;
     let mut sent = Vec::new();
     for order in orders {
@@ -49,7 +49,7 @@ async fn send_all(program: &Program, trader: &Trader, orders: &[Value]) -> HashM
     acks
 }
 
-async fn traders(program: &Program, count: usize) -> Vec<Trader> {
+pub(super) async fn traders(program: &Program, count: usize) -> Vec<Trader> {
     let mut traders = Vec::new();
     for n in 0..count {
         traders.push(Trader::with(program, &format!("trader-{n}"), "10000000.00", "100000").await);
@@ -59,8 +59,9 @@ async fn traders(program: &Program, count: usize) -> Vec<Trader> {
 
 #[tokio::test]
 async fn three_processes_with_lanes_of_their_own_keep_the_same_books_and_never_deadlock() {
-    let (database, first) = start().await;
-    let (second, third) = (Program::start(&database, FEW).await, Program::start(&database, FEW).await);
+    let database = Database::create().await;
+    let first = Program::start(&database, ALONE).await;
+    let (second, third) = (Program::start(&database, ALONE).await, Program::start(&database, ALONE).await);
     let programs = [&first, &second, &third];
     list_shares(&first, 200, 500).await;
     list(&first, "MSFT", 200, 500).await;

@@ -4,6 +4,7 @@ mod accounts;
 mod instruments;
 mod market;
 mod orders;
+mod sweeps;
 
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ pub fn routes() -> OpenApiRouter<Arc<Trading>> {
         .action(routes!(orders::cancel_order))
         .routes(routes!(orders::get_command))
         .routes(routes!(orders::list_fills))
+        .action(routes!(sweeps::cancel_all_orders))
+        .action(routes!(sweeps::void_command))
+        .action(routes!(sweeps::set_dead_man))
         .routes(routes!(open_socket))
 }
 

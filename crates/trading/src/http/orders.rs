@@ -165,8 +165,8 @@ pub(super) async fn get_command(
     ctx: Ctx,
     Path((account, client_id)): Path<(Uuid, String)>,
 ) -> Result<Reply, Problem> {
-    let (listing, prior, at) = trading.get_command(&ctx, AccountId(account), &client_id).await?;
-    Ok(Reply::ok(&wire::CommandState::of(client_id, &listing.instrument, &prior, at)))
+    let found = trading.get_command(&ctx, AccountId(account), &client_id).await?;
+    Ok(Reply::ok(&wire::CommandState::of(client_id, &found)))
 }
 
 /// List an account's fills, the newest first.

@@ -8,7 +8,7 @@ use common::db::{DbError, Tx};
 use common::events::NewEvent;
 
 use super::command::{AckState, Answer, Command, Prior, Target};
-use super::decide::{self, Decided, Decision, Numbers, Task, decide};
+use super::decide::{self, Decision, Known, Numbers, Task, decide};
 use super::memory::Memory;
 use crate::error::Error;
 use crate::events::{
@@ -28,6 +28,8 @@ pub struct Done {
     pub memory: Memory,
     /// The number of the instrument's event, if there was one.
     pub seq: Option<i64>,
+    /// Whether another process had written since this one did last.
+    pub met_others: bool,
 }
 
 /// Why an attempt is given up before it wrote anything.
@@ -68,19 +70,20 @@ pub async fn attempt(
         None => tasks.iter().map(|task| task.account).collect(),
     };
     let sorted: Vec<AccountId> = accounts.iter().copied().collect();
-    let mut locked = lock(tx, instrument, &sorted, &keys(tasks)).await?;
+    let mut locked = lock(tx, instrument, &sorted, &keys(tasks), &sweeps(tasks)).await?;
+    let remembered = memory.is_some();
     let (mut memory, is_new) = recall(tx, instrument, memory, locked.head).await?;
     if is_new && !memory.reach(tasks).is_subset(&accounts) {
         return Err(Stopped::Extend(Box::new(memory)));
     }
-    let decided = read_decided(&locked)?;
+    let known = read_known(&mut locked)?;
     let heads = std::mem::take(&mut locked.account_heads);
     let account_seq = |account: AccountId| heads.get(&account).map_or(0, |head| head + 1);
     let numbers =
         Numbers { seq: locked.head + 1, account_seq: &account_seq, next_trade: memory.next_trade, at };
     let mut funds = locked.funds;
-    let decision = decide(&memory.instrument, &mut memory.book, &mut funds, &numbers, decided, tasks)?;
-    let Decision { answers, unresolved, commands, effects } = decision;
+    let decision = decide(&memory.instrument, &mut memory.book, &mut funds, &numbers, known, tasks)?;
+    let Decision { answers, unresolved, commands, sweeps, effects } = decision;
     let batch = Batch {
         instrument: &memory.instrument,
         seq: numbers.seq,
@@ -89,6 +92,7 @@ pub async fn attempt(
         account_seq: &account_seq,
         holding: &|account| funds.get(account).copied().unwrap_or_default(),
         commands: &commands,
+        sweeps: &sweeps,
     };
     let seq = (!effects.is_empty()).then_some(numbers.seq);
     let events = match seq {
@@ -101,7 +105,7 @@ pub async fn attempt(
         memory.next_trade += effects.trades.len() as i64;
     }
     let answers = resolve(tx, instrument, answers, unresolved).await?;
-    Ok(Done { answers, memory, seq })
+    Ok(Done { answers, memory, seq, met_others: remembered && is_new })
 }
 
 /// The book as of `head`, and whether it differs from what the lane remembered: another process wrote meanwhile, or nothing
@@ -129,14 +133,24 @@ fn keys(tasks: &[Task]) -> Vec<(AccountId, Arc<str>)> {
         Command::Place { client_id, .. } | Command::Cancel(Target::Client(client_id)) => {
             Some((task.account, client_id.clone()))
         }
-        Command::Cancel(Target::Order(_)) => None,
+        Command::Cancel(Target::Order(_)) | Command::CancelAll { .. } => None,
     };
     tasks.iter().filter_map(key).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn read_decided(locked: &Locked) -> Result<Decided, Error> {
+/// The sweeps among the tasks, each once.
+fn sweeps(tasks: &[Task]) -> Vec<(AccountId, Arc<str>)> {
+    let key = |task: &Task| match &task.command {
+        Command::CancelAll { id, .. } => Some((task.account, id.clone())),
+        Command::Place { .. } | Command::Cancel(_) => None,
+    };
+    tasks.iter().filter_map(key).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn read_known(locked: &mut Locked) -> Result<Known, Error> {
     let read = |(key, decided): (&(AccountId, Arc<str>), _)| Ok((key.clone(), Prior::read(&key.1, decided)?));
-    locked.decided.iter().map(read).collect()
+    let orders = locked.decided.iter().map(read).collect::<Result<_, Error>>()?;
+    Ok(Known { orders, sweeps: std::mem::take(&mut locked.swept) })
 }
 
 /// Answers the cancels of orders that were over before this batch, from their rows.

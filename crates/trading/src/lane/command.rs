@@ -27,7 +27,7 @@ pub struct Item {
 }
 
 /// What to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Place an order, once for its client id.
     Place {
@@ -38,10 +38,17 @@ pub enum Command {
     },
     /// Take an open order off.
     Cancel(Target),
+    /// Take all open orders of the account off, once for the sweep's id.
+    CancelAll {
+        /// The sweep's id.
+        id: Arc<str>,
+        /// Why.
+        reason: CancelReason,
+    },
 }
 
 /// Which order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Target {
     /// By the id that it was given here.
     Order(OrderId),
@@ -67,7 +74,7 @@ pub struct Request {
 }
 
 /// A committed command's effect on its order, at that time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// The order.
     pub order: OrderId,
@@ -101,8 +108,32 @@ pub struct AckState {
     pub at: DateTime<Utc>,
 }
 
+/// What a sweep took off on one instrument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// The orders that were open.
+    pub orders: Vec<OrderId>,
+    /// The number of the account's event; its last one when there were none.
+    pub seq: i64,
+    /// The number of the instrument's event, likewise.
+    pub instrument_seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Whether an earlier command with this id had done it.
+    pub duplicate: bool,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// One order's part.
+    Order(Ack),
+    /// Those of a sweep.
+    Swept(Swept),
+}
+
 /// What the lane answers.
-pub type Answer = Result<Ack, Error>;
+pub type Answer = Result<Reply, Error>;
 
 /// A rejection as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -112,10 +143,36 @@ struct Rejected {
 
 /// What is known of a client id.
 #[derive(Clone, Debug)]
-pub struct Prior {
-    instrument: InstrumentId,
-    request: Request,
-    outcome: Result<Ack, Rejection>,
+pub enum Prior {
+    /// An order was decided under it.
+    Order {
+        /// On which instrument.
+        instrument: InstrumentId,
+        /// What was asked for.
+        request: Request,
+        /// What was decided.
+        outcome: Result<Ack, Rejection>,
+    },
+    /// Its owner sealed it: no order ever was or will be placed under it.
+    Void,
+}
+
+impl Reply {
+    /// Whether an earlier command had done this.
+    pub fn duplicate_mut(&mut self) -> &mut bool {
+        match self {
+            Self::Order(ack) => &mut ack.duplicate,
+            Self::Swept(swept) => &mut swept.duplicate,
+        }
+    }
+
+    /// The same, to be read.
+    pub fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Order(ack) => ack.duplicate,
+            Self::Swept(swept) => swept.duplicate,
+        }
+    }
 }
 
 impl AckState {
@@ -150,13 +207,9 @@ impl From<&Closed> for AckState {
 }
 
 impl Prior {
-    /// What has just been decided.
-    pub fn new(instrument: InstrumentId, request: Request, outcome: Result<Ack, Rejection>) -> Self {
-        Self { instrument, request, outcome }
-    }
-
     /// What was decided before, from its row.
     pub fn read(client_id: &Arc<str>, decided: &Decided) -> Result<Self, Error> {
+        let Some(instrument) = decided.instrument else { return Ok(Self::Void) };
         let unreadable =
             |error: serde_json::Error| Error::Broken(format!("a command's row can't be read: {error}"));
         let request = serde_json::from_str(&decided.request).map_err(unreadable)?;
@@ -167,67 +220,56 @@ impl Prior {
             }
             None => Err(serde_json::from_str::<Rejected>(&decided.result).map_err(unreadable)?.rejected),
         };
-        Ok(Self { instrument: decided.instrument, request, outcome })
-    }
-
-    /// What the command's row keeps: the request and the result.
-    pub fn texts(&self) -> Result<(String, String), Error> {
-        let unwritable =
-            |error: serde_json::Error| Error::Broken(format!("a command can't be written: {error}"));
-        let request = serde_json::to_string(&self.request).map_err(unwritable)?;
-        let result = match &self.outcome {
-            Ok(ack) => serde_json::to_string(&ack.state),
-            Err(reason) => serde_json::to_string(&Rejected { rejected: *reason }),
-        };
-        Ok((request, result.map_err(unwritable)?))
+        Ok(Self::Order { instrument, request, outcome })
     }
 
     /// The order, if it was accepted.
     pub fn order(&self) -> Option<OrderId> {
-        self.outcome.as_ref().ok().map(|ack| ack.order)
-    }
-
-    /// On which instrument it was decided.
-    pub fn instrument(&self) -> InstrumentId {
-        self.instrument
-    }
-
-    /// What was asked for.
-    pub fn request(&self) -> &Request {
-        &self.request
-    }
-
-    /// What was decided.
-    pub fn outcome(&self) -> Result<&Ack, Rejection> {
-        self.outcome.as_ref().map_err(|reason| *reason)
+        match self {
+            Self::Order { outcome, .. } => outcome.as_ref().ok().map(|ack| ack.order),
+            Self::Void => None,
+        }
     }
 
     /// The answer to the same id again: the original result, or a conflict that names what differs.
     pub fn answer(&self, instrument: InstrumentId, request: &Request) -> Answer {
-        let differences = self.differences(instrument, request);
+        let Self::Order { instrument: known, request: asked, outcome } = self else {
+            return Err(Error::Voided);
+        };
+        let differences = differences(*known == instrument, asked, request);
         if !differences.is_empty() {
             return Err(Error::ClientIdConflict(differences));
         }
-        match &self.outcome {
-            Ok(ack) => Ok(Ack { duplicate: true, ..ack.clone() }),
+        match outcome {
+            Ok(ack) => Ok(Reply::Order(Ack { duplicate: true, ..ack.clone() })),
             Err(reason) => Err(Error::Rejected { reason: *reason, duplicate: true }),
         }
     }
+}
 
-    fn differences(&self, instrument: InstrumentId, request: &Request) -> Vec<FieldError> {
-        let known = &self.request;
-        [
-            ("/instrument", self.instrument == instrument),
-            ("/side", known.side == request.side),
-            ("/type", known.r#type == request.r#type),
-            ("/time_in_force", known.time_in_force == request.time_in_force),
-            ("/self_trade", known.self_trade == request.self_trade),
-            ("/price", known.price == request.price),
-            ("/quantity", known.quantity == request.quantity),
-        ]
-        .into_iter()
-        .filter(|(_, equal)| !equal)
-        .map(|(pointer, _)| field(pointer, "was another one with this client_order_id before", "differs"))
-        .collect()
-    }
+/// What a command's row keeps: the request and the result.
+pub fn texts(request: &Request, outcome: &Result<Ack, Rejection>) -> Result<(String, String), Error> {
+    let unwritable = |error: serde_json::Error| Error::Broken(format!("a command can't be written: {error}"));
+    let request = serde_json::to_string(request).map_err(unwritable)?;
+    let result = match outcome {
+        Ok(ack) => serde_json::to_string(&ack.state),
+        Err(reason) => serde_json::to_string(&Rejected { rejected: *reason }),
+    };
+    Ok((request, result.map_err(unwritable)?))
+}
+
+fn differences(same_instrument: bool, known: &Request, request: &Request) -> Vec<FieldError> {
+    [
+        ("/instrument", same_instrument),
+        ("/side", known.side == request.side),
+        ("/type", known.r#type == request.r#type),
+        ("/time_in_force", known.time_in_force == request.time_in_force),
+        ("/self_trade", known.self_trade == request.self_trade),
+        ("/price", known.price == request.price),
+        ("/quantity", known.quantity == request.quantity),
+    ]
+    .into_iter()
+    .filter(|(_, equal)| !equal)
+    .map(|(pointer, _)| field(pointer, "was another one with this client_order_id before", "differs"))
+    .collect()
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::command::{Ack, AckState, Answer, Command, Prior, Request, Target};
+use super::command::{Ack, AckState, Answer, Command, Prior, Reply, Request, Swept, Target, texts};
 use crate::error::Error;
 use crate::matching::{Book, Effects, Funds, NewOrder, Refusal, Round};
-use crate::model::{AccountId, Instrument, OrderId, OrderStatus};
-use crate::store::lane::rows::NewCommand;
+use crate::model::{AccountId, CancelReason, Instrument, OrderId, OrderStatus};
+use crate::store::lane::rows::{NewCommand, NewSwept};
 
 /// A command of the batch whose caller owns the account.
 #[derive(Clone, Debug)]
@@ -33,8 +33,14 @@ pub struct Numbers<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// What is known of client ids: of earlier batches, and then of this one.
-pub type Decided = HashMap<(AccountId, Arc<str>), Prior>;
+/// What is known of ids: of earlier batches, and then of this one.
+#[derive(Default)]
+pub struct Known {
+    /// Of client order ids.
+    pub orders: HashMap<(AccountId, Arc<str>), Prior>,
+    /// Of sweeps.
+    pub sweeps: HashMap<(AccountId, Arc<str>), Swept>,
+}
 
 /// What the batch comes to.
 pub struct Decision {
@@ -42,8 +48,10 @@ pub struct Decision {
     pub answers: Vec<Option<Answer>>,
     /// The orders that those are about.
     pub unresolved: Vec<(usize, AccountId, OrderId)>,
-    /// What is to be kept.
+    /// What is to be kept of orders.
     pub commands: Vec<NewCommand>,
+    /// What is to be kept of sweeps.
+    pub sweeps: Vec<NewSwept>,
     /// What happened.
     pub effects: Effects,
 }
@@ -52,8 +60,9 @@ struct Deciding<'a> {
     instrument: &'a Instrument,
     numbers: &'a Numbers<'a>,
     round: Round<'a>,
-    decided: Decided,
+    known: Known,
     commands: Vec<NewCommand>,
+    sweeps: Vec<NewSwept>,
 }
 
 /// Decides the tasks one after the other. Fails when an account is needed that isn't locked, and then the book and the
@@ -63,11 +72,12 @@ pub fn decide(
     book: &mut Book,
     funds: &mut Funds,
     numbers: &Numbers<'_>,
-    decided: Decided,
+    known: Known,
     tasks: &[Task],
 ) -> Result<Decision, Error> {
     let round = Round::new(instrument, book, funds, numbers.seq, numbers.at, numbers.next_trade);
-    let mut deciding = Deciding { instrument, numbers, round, decided, commands: Vec::new() };
+    let mut deciding =
+        Deciding { instrument, numbers, round, known, commands: Vec::new(), sweeps: Vec::new() };
     let mut answers = Vec::with_capacity(tasks.len());
     let mut unresolved = Vec::new();
     for (at, task) in tasks.iter().enumerate() {
@@ -75,6 +85,7 @@ pub fn decide(
             Command::Place { client_id, request } => {
                 Some(deciding.place(task.account, client_id, request)?)
             }
+            Command::CancelAll { id, reason } => Some(deciding.cancel_all(task.account, id, *reason)?),
             Command::Cancel(target) => match deciding.cancel(task.account, target)? {
                 Ok(answer) => Some(answer),
                 Err(order) => {
@@ -96,13 +107,15 @@ pub fn decide(
         answers[*at] = Some(over(order.id, &order.client_id, state));
         false
     });
-    Ok(Decision { answers, unresolved, commands: deciding.commands, effects })
+    Ok(Decision { answers, unresolved, commands: deciding.commands, sweeps: deciding.sweeps, effects })
 }
 
 /// The answer to the cancel of an order that is over.
 pub fn over(order: OrderId, client_id: &Arc<str>, state: AckState) -> Answer {
     match state.status {
-        OrderStatus::Canceled => Ok(Ack { order, client_id: client_id.clone(), state, duplicate: true }),
+        OrderStatus::Canceled => {
+            Ok(Reply::Order(Ack { order, client_id: client_id.clone(), state, duplicate: true }))
+        }
         status => Err(Error::NotOpen(status)),
     }
 }
@@ -115,7 +128,7 @@ impl Deciding<'_> {
         request: &Request,
     ) -> Result<Answer, Error> {
         let key = (account, client_id.clone());
-        if let Some(prior) = self.decided.get(&key) {
+        if let Some(prior) = self.known.orders.get(&key) {
             return Ok(prior.answer(self.instrument.id, request));
         }
         let id = OrderId(Uuid::now_v7());
@@ -137,13 +150,47 @@ impl Deciding<'_> {
             Err(Refusal::Rejected(reason)) => Err(reason),
             Err(refusal) => return Err(void(refusal)),
         };
-        let answer = outcome.clone().map_err(|reason| Error::Rejected { reason, duplicate: false });
-        let prior = Prior::new(self.instrument.id, request.clone(), outcome);
-        let (request, result) = prior.texts()?;
-        let order = prior.order();
-        self.commands.push(NewCommand { account, client_id: client_id.clone(), order, request, result });
-        self.decided.insert(key, prior);
-        Ok(answer)
+        let (text, result) = texts(request, &outcome)?;
+        let order = outcome.as_ref().ok().map(|ack| ack.order);
+        self.commands.push(NewCommand {
+            account,
+            client_id: client_id.clone(),
+            order,
+            request: text,
+            result,
+        });
+        let (instrument, request) = (self.instrument.id, request.clone());
+        let answer = outcome.clone().map(Reply::Order);
+        self.known.orders.insert(key, Prior::Order { instrument, request, outcome });
+        Ok(answer.map_err(|reason| Error::Rejected { reason, duplicate: false }))
+    }
+
+    fn cancel_all(
+        &mut self,
+        account: AccountId,
+        id: &Arc<str>,
+        reason: CancelReason,
+    ) -> Result<Answer, Error> {
+        let key = (account, id.clone());
+        if let Some(swept) = self.known.sweeps.get(&key) {
+            return Ok(Ok(Reply::Swept(Swept { duplicate: true, ..swept.clone() })));
+        }
+        let orders = self.round.open_orders(account);
+        for order in &orders {
+            self.round.cancel(account, *order, reason).map_err(void)?;
+        }
+        let numbers = self.numbers;
+        let (next, before) = ((numbers.account_seq)(account), i64::from(orders.is_empty()));
+        let swept = Swept {
+            orders,
+            seq: next - before,
+            instrument_seq: numbers.seq - before,
+            at: numbers.at,
+            duplicate: false,
+        };
+        self.sweeps.push(NewSwept { account, id: id.clone(), swept: swept.clone() });
+        self.known.sweeps.insert(key, swept.clone());
+        Ok(Ok(Reply::Swept(swept)))
     }
 
     /// The inner `Err` names an order that must be looked for elsewhere.
@@ -151,18 +198,19 @@ impl Deciding<'_> {
         let id = match target {
             Target::Order(id) => *id,
             Target::Client(client_id) => {
-                let known = || self.decided.get(&(account, client_id.clone())).and_then(Prior::order);
+                let known = || self.known.orders.get(&(account, client_id.clone())).and_then(Prior::order);
                 match self.round.find_by_client_id(account, client_id).or_else(known) {
                     Some(id) => id,
                     None => return Ok(Ok(Err(Error::NotFound))),
                 }
             }
         };
-        match self.round.cancel(account, id) {
+        match self.round.cancel(account, id, CancelReason::Requested) {
             Ok(order) => {
                 let numbers = self.numbers;
                 let state = AckState::of(&order, (numbers.account_seq)(account), numbers.seq, numbers.at);
-                Ok(Ok(Ok(Ack { order: id, client_id: order.client_id, state, duplicate: false })))
+                let ack = Ack { order: id, client_id: order.client_id, state, duplicate: false };
+                Ok(Ok(Ok(Reply::Order(ack))))
             }
             Err(Refusal::NotOpen) => Ok(Err(id)),
             Err(refusal) => Err(void(refusal)),

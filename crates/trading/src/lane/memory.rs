@@ -119,6 +119,13 @@ impl Memory {
                 Command::Place { request, .. } => {
                     demand.add_order(*account, request.side, request.price, request.quantity);
                 }
+                Command::CancelAll { .. } => {
+                    demand.add_cancel(*account, None);
+                    let own = |side| self.book.orders(side).filter(|order| order.account == *account);
+                    for order in own(Side::Buy).chain(own(Side::Sell)) {
+                        demand.add_cancel(*account, Some(order.id));
+                    }
+                }
                 Command::Cancel(Target::Order(id)) => demand.add_cancel(*account, Some(*id)),
                 Command::Cancel(Target::Client(client_id)) => {
                     let found = self.book.find_by_client_id(*account, client_id);

@@ -1,18 +1,22 @@
 //! A lane: all commands of one instrument, in batches. A batch is what arrived while the previous commit was in flight,
 //! so a hot instrument costs one fsync per batch and a quiet one waits for nobody.
 //!
-//! The lock in the database, not the lane, decides who may write: two processes with a lane each stay correct, and the
-//! one that finds a number it doesn't know reads the book again.
+//! Of several processes one carries an instrument's lane, and the others hand their batches to it. The lock in the database,
+//! not the lane, decides who may write: two that both carry it stay correct, and the one that finds a number it doesn't know
+//! takes in what the other wrote.
 
 mod attempt;
 pub mod command;
 mod decide;
+pub mod forward;
 mod memory;
+mod ownership;
 mod worker;
 
 use std::future::Future;
 use std::sync::Arc;
 
+use api::Peers;
 use common::DataPath;
 use common::batch::{BatchError, BatchOptions, Batcher};
 use common::context::Context;
@@ -20,7 +24,8 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use self::command::{Ack, Answer, Command, Item};
+use self::command::{Answer, Command, Item, Reply};
+use self::ownership::Ownership;
 use self::worker::Worker;
 use crate::error::Error;
 use crate::model::{AccountId, Instrument};
@@ -35,12 +40,21 @@ pub const QUEUE_MAX: usize = 4_096;
 #[derive(Clone)]
 pub struct Lane {
     batcher: Batcher<Item, Answer>,
+    ownership: Arc<Ownership>,
 }
 
 impl Lane {
     /// Opens the lane. `turns` are shared by all lanes of the process.
-    pub(crate) fn open(dp: &DataPath, instrument: Instrument, owners: Owners, turns: Arc<Semaphore>) -> Self {
+    pub(crate) fn open(
+        dp: &DataPath,
+        peers: Option<Peers>,
+        instrument: Instrument,
+        owners: Owners,
+        turns: Arc<Semaphore>,
+    ) -> Self {
+        let ownership = Arc::new(Ownership::new(peers, dp.db.clone(), instrument.id));
         let worker = Arc::new(Worker {
+            ownership: ownership.clone(),
             db: dp.db.clone(),
             clock: dp.clock.clone(),
             instrument,
@@ -53,7 +67,7 @@ impl Lane {
             let worker = worker.clone();
             async move { worker.run(items).await }
         };
-        Self { batcher: Batcher::spawn(options, &dp.shutdown, &dp.tasks, work) }
+        Self { batcher: Batcher::spawn(options, &dp.shutdown, &dp.tasks, work), ownership }
     }
 
     /// Queues a command. The call keeps the order of the callers; the future waits for the commit. A caller that goes
@@ -63,7 +77,7 @@ impl Lane {
         ctx: &Context,
         account: AccountId,
         command: Command,
-    ) -> impl Future<Output = Result<Ack, Error>> + Send + use<> {
+    ) -> impl Future<Output = Result<Reply, Error>> + Send + use<> {
         let item = Item { ctx: ctx.clone(), account, command };
         match self.batcher.offer(ctx, item) {
             Ok(result) => {

@@ -1,13 +1,15 @@
-//! What a lane does with a batch: who may, then one transaction, and what to do when that fails or nobody knows.
+//! What a lane does with a batch: where, who may, then one transaction, and what to do when that fails or nobody knows.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::peers::PeerError;
 use common::context::{Clock, Context, Priority};
 use common::db::{Db, DbError, Token, TxOptions};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -16,6 +18,7 @@ use super::attempt::{Done, Stopped, attempt};
 use super::command::{Answer, Item};
 use super::decide::Task;
 use super::memory::Memory;
+use super::ownership::{Owner, Ownership};
 use crate::error::Error;
 use crate::model::Instrument;
 use crate::service::Owners;
@@ -26,6 +29,8 @@ const TRANSACTION_WITHIN: Duration = Duration::from_secs(5);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
+/// Owners that a batch is sent to before it is carried out here.
+const OWNERS_ASKED_MAX: u32 = 2;
 /// A book that changes under the lane is taken up again this often before the batch is refused.
 const EXTENSIONS_MAX: u32 = 8;
 
@@ -35,6 +40,7 @@ pub struct Worker {
     pub(super) clock: Clock,
     pub(super) instrument: Instrument,
     pub(super) owners: Owners,
+    pub(super) ownership: Arc<Ownership>,
     /// Batches that may be open at once in this process.
     pub(super) turns: Arc<Semaphore>,
     pub(super) memory: Mutex<Option<Memory>>,
@@ -51,8 +57,41 @@ enum Failure {
 }
 
 impl Worker {
-    /// Answers a batch, item by item.
+    /// Answers a batch, item by item: the lane's owner carries it out. Who can't reach the owner becomes it.
     pub async fn run(&self, items: Vec<Item>) -> Vec<Answer> {
+        let mut may_be_done = false;
+        for _ in 0..OWNERS_ASKED_MAX {
+            let ctx = self.context(TRANSACTION_WITHIN);
+            let owner = match self.ownership.find(&ctx).await {
+                Ok(Owner::Other(owner)) => owner,
+                Ok(Owner::This) => break,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a lane's owner can't be looked up; the lock decides");
+                    break;
+                }
+            };
+            match self.ownership.forward(&owner, &self.instrument.symbol, &items).await {
+                Ok(answers) => return answers,
+                Err(PeerError::Refused(StatusCode::MISDIRECTED_REQUEST)) => self.ownership.doubt(),
+                Err(error) => {
+                    tracing::warn!(
+                        instrument = &*self.instrument.symbol,
+                        owner = &*owner.address,
+                        error = &error as &dyn std::error::Error,
+                        "the lane's owner doesn't answer; its lane is taken over"
+                    );
+                    may_be_done = matches!(error, PeerError::Lost(_));
+                    // Waiting for the answer has used the other one's time up.
+                    self.ownership.take_over(&self.context(TRANSACTION_WITHIN), &owner).await;
+                    break;
+                }
+            }
+        }
+        self.run_here(items, may_be_done).await
+    }
+
+    async fn run_here(&self, items: Vec<Item>, may_be_done: bool) -> Vec<Answer> {
         let _turn = self.turns.acquire().await.expect("the turns' semaphore is never closed");
         let ctx = self.context(TRANSACTION_WITHIN);
         let accounts = items.iter().map(|item| item.account);
@@ -66,7 +105,7 @@ impl Worker {
             .map(|(at, item)| (at, Task { account: item.account, command: item.command.clone() }))
             .unzip();
         metrics::histogram!("weir_trading_batch_commands").record(tasks.len() as f64);
-        let (done, token) = self.carry_out(&tasks).await;
+        let (done, token) = self.carry_out(&tasks, may_be_done).await;
         for (at, answer) in places.into_iter().zip(done) {
             if answer.is_ok() {
                 items[at].ctx.wrote(&token);
@@ -92,12 +131,12 @@ impl Worker {
 
     /// Carries the tasks out, all in one transaction. Where the database refuses that, in halves, so that one that
     /// can't be done fails alone.
-    fn carry_out<'a>(&'a self, tasks: &'a [Task]) -> BoxFuture<'a, (Vec<Answer>, Token)> {
+    fn carry_out<'a>(&'a self, tasks: &'a [Task], may_be_done: bool) -> BoxFuture<'a, (Vec<Answer>, Token)> {
         async move {
             if tasks.is_empty() {
                 return (Vec::new(), Token::default());
             }
-            match self.commit(tasks).await {
+            match self.commit(tasks, may_be_done).await {
                 Ok((answers, token)) => (answers, token),
                 Err(Failure::Unknown) => (refuse_all(tasks, || Error::Unknown), Token::default()),
                 Err(Failure::Undone(error)) => {
@@ -116,8 +155,8 @@ impl Worker {
                         "a batch is broken; its halves are tried"
                     );
                     let (first, second) = tasks.split_at(tasks.len() / 2);
-                    let (mut answers, mut token) = self.carry_out(first).await;
-                    let (others, other_token) = self.carry_out(second).await;
+                    let (mut answers, mut token) = self.carry_out(first, may_be_done).await;
+                    let (others, other_token) = self.carry_out(second, may_be_done).await;
                     answers.extend(others);
                     token.merge(&other_token);
                     (answers, token)
@@ -130,10 +169,11 @@ impl Worker {
     /// One transaction, run again where that is sure to do nothing twice. After an unknown outcome the next attempt waits
     /// for the instrument's lock, which the lost backend holds as long as it may still commit; what it then finds in
     /// `command` has happened, and the rest has not.
-    async fn commit(&self, tasks: &[Task]) -> Result<(Vec<Answer>, Token), Failure> {
+    /// `may_be_done` says that the outcome is unknown from the start: another process was to do it.
+    async fn commit(&self, tasks: &[Task], may_be_done: bool) -> Result<(Vec<Answer>, Token), Failure> {
         let give_up = Instant::now() + RESOLVE_WITHIN;
         let lost: Mutex<Option<HashSet<usize>>> = Mutex::new(None);
-        let mut is_unknown = false;
+        let mut is_unknown = may_be_done;
         let mut extensions = 0;
         loop {
             let ctx = self.context(TRANSACTION_WITHIN);
@@ -143,6 +183,9 @@ impl Worker {
                         own_up(&mut done.answers, &lost);
                     }
                     *self.memory.lock() = Some(done.memory);
+                    if done.met_others {
+                        self.ownership.doubt();
+                    }
                     let mut token = ctx.token().without_streams();
                     if let Some(seq) = done.seq {
                         token.add_stream(self.instrument.id.0, seq);
@@ -206,7 +249,7 @@ impl Worker {
 /// The tasks that this attempt does, if it commits; the others had been done before.
 fn first_done(answers: &[Answer]) -> HashSet<usize> {
     let is_first = |answer: &Answer| match answer {
-        Ok(ack) => !ack.duplicate,
+        Ok(reply) => !reply.is_duplicate(),
         Err(Error::Rejected { duplicate, .. }) => !duplicate,
         Err(_) => false,
     };
@@ -217,7 +260,7 @@ fn first_done(answers: &[Answer]) -> HashSet<usize> {
 fn own_up(answers: &mut [Answer], lost: &HashSet<usize>) {
     for (at, answer) in answers.iter_mut().enumerate() {
         match answer {
-            Ok(ack) if lost.contains(&at) => ack.duplicate = false,
+            Ok(reply) if lost.contains(&at) => *reply.duplicate_mut() = false,
             Err(Error::Rejected { duplicate, .. }) if lost.contains(&at) => *duplicate = false,
             _ => {}
         }

@@ -133,7 +133,12 @@ impl<'a> Round<'a> {
     }
 
     /// Takes an open order off and releases what was held for it. Its state after that.
-    pub fn cancel(&mut self, account: AccountId, id: OrderId) -> Result<Order, Refusal> {
+    pub fn cancel(
+        &mut self,
+        account: AccountId,
+        id: OrderId,
+        reason: CancelReason,
+    ) -> Result<Order, Refusal> {
         if self.book.find(id).is_none_or(|order| order.account != account) {
             return Err(Refusal::NotOpen);
         }
@@ -144,7 +149,7 @@ impl<'a> Round<'a> {
         self.touch_level(order.side, order.price);
         let hold = order.hold(self.instrument);
         order.status = OrderStatus::Canceled;
-        order.reason = Some(CancelReason::Requested);
+        order.reason = Some(reason);
         let is_base = order.side == Side::Sell;
         self.balance(account, is_base).release(hold);
         self.transfer(is_base, (account, Kind::Held), (account, Kind::Available), hold, Reason::Release);
@@ -155,6 +160,12 @@ impl<'a> Round<'a> {
     /// An open order of the account by the id that its owner gave it.
     pub fn find_by_client_id(&self, account: AccountId, client_id: &Arc<str>) -> Option<OrderId> {
         self.book.find_by_client_id(account, client_id).map(|order| order.id)
+    }
+
+    /// The account's open orders, the next to trade first on each side.
+    pub fn open_orders(&self, account: AccountId) -> Vec<OrderId> {
+        let of_account = |side| self.book.orders(side).filter(|order| order.account == account);
+        of_account(Side::Buy).chain(of_account(Side::Sell)).map(|order| order.id).collect()
     }
 
     /// Ends the round.

@@ -90,7 +90,7 @@ impl Market {
             Round::new(&self.instrument, &mut self.book, &mut funds, self.seq, at, self.trades + 1);
         let answers = commands.iter().map(|command| match command.clone() {
             Command::Place(new) => round.place(new),
-            Command::Cancel(account, id) => round.cancel(account, id),
+            Command::Cancel(account, id) => round.cancel(account, id, CancelReason::Requested),
         });
         let answers = answers.collect();
         let effects = round.finish();

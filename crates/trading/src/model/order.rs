@@ -62,6 +62,10 @@ words! {
     CancelReason {
         /// Its owner asked for it.
         Requested = "requested",
+        /// The connection that it depended on ended.
+        Disconnected = "disconnected",
+        /// Its owner was not heard of until the dead-man timer ran out.
+        DeadMan = "dead_man",
         /// It was an `ioc` order and nothing more stood against it.
         Ioc = "ioc",
         /// It would have met an order of its own account.

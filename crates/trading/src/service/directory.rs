@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use api::Peers;
 use common::DataPath;
 use common::context::Context;
 use common::db::Freshness;
@@ -34,6 +35,7 @@ pub struct Listing {
 #[derive(Clone)]
 pub struct Directory {
     dp: DataPath,
+    peers: Option<Peers>,
     owners: Owners,
     turns: Arc<Semaphore>,
     listings: Arc<RwLock<HashMap<Arc<str>, Arc<Listing>>>>,
@@ -41,10 +43,11 @@ pub struct Directory {
 
 impl Directory {
     /// With all instruments that are listed now.
-    pub async fn load(dp: &DataPath, owners: &Owners) -> Result<Self, Error> {
+    pub async fn load(dp: &DataPath, peers: Option<Peers>, owners: &Owners) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let directory = Self {
             dp: dp.clone(),
+            peers,
             owners: owners.clone(),
             turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
             listings: Arc::default(),
@@ -83,7 +86,13 @@ impl Directory {
             return listing.clone();
         }
         let listing = Arc::new(Listing {
-            lane: Lane::open(&self.dp, instrument.clone(), self.owners.clone(), self.turns.clone()),
+            lane: Lane::open(
+                &self.dp,
+                self.peers.clone(),
+                instrument.clone(),
+                self.owners.clone(),
+                self.turns.clone(),
+            ),
             view: View::new(&self.dp, instrument.clone()),
             instrument,
         });

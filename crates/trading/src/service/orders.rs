@@ -4,20 +4,22 @@
 use std::sync::Arc;
 
 use api::PageRequest;
+use chrono::{DateTime, Utc};
 use common::context::Context;
-use common::db::Freshness;
+use common::db::{DbError, Freshness, TxOptions};
+use common::events::log;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
 use super::{FOR_ONE, Listing, Trading};
 use crate::error::{Error, field};
-use crate::lane::command::{Ack, Command, Prior, Request, Target};
+use crate::lane::command::{Ack, Command, Prior, Reply, Request, Target};
 use crate::model::{
     AccountId, DecimalError, Instrument, OrderId, OrderType, PRICE_MAX, QUANTITY_MAX, SelfTrade, Side,
     TimeInForce, parse_decimal,
 };
-use crate::store::orders::{self, FillRow, OrderRow};
+use crate::store::orders::{self, CommandRow, FillRow, OrderRow};
 
 /// An order as a client writes it.
 #[derive(Clone, Debug)]
@@ -49,6 +51,16 @@ pub enum WhichOrder {
     ClientId(Arc<str>),
 }
 
+/// What is known of a client order id.
+pub struct CommandFound {
+    /// On which instrument; `None` when it is void.
+    pub listing: Option<Arc<Listing>>,
+    /// What was decided.
+    pub prior: Prior,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// A command that is queued and will be answered.
 pub type Commanded = BoxFuture<'static, Result<(Arc<Listing>, Ack), Error>>;
 
@@ -77,7 +89,12 @@ impl Listing {
 
     fn command(self: &Arc<Self>, ctx: &Context, account: AccountId, command: Command) -> Commanded {
         let listing = self.clone();
-        self.lane.submit(ctx, account, command).map(|ack| ack.map(|ack| (listing, ack))).boxed()
+        let done = self.lane.submit(ctx, account, command);
+        done.map(|reply| match reply? {
+            Reply::Order(ack) => Ok((listing, ack)),
+            Reply::Swept(_) => Err(Error::Broken("an order's command was answered as a sweep".to_owned())),
+        })
+        .boxed()
     }
 }
 
@@ -141,7 +158,7 @@ impl Trading {
             WhichOrder::ClientId(client_id) => {
                 orders::find_command(db, ctx, Freshness::Strong, account, client_id)
                     .await?
-                    .map(|row| row.symbol)
+                    .and_then(|row| row.symbol)
             }
         };
         symbol.ok_or(Error::NotFound)
@@ -153,13 +170,48 @@ impl Trading {
         ctx: &Context,
         account: AccountId,
         client_id: &str,
-    ) -> Result<(Arc<Listing>, Prior, chrono::DateTime<chrono::Utc>), Error> {
+    ) -> Result<CommandFound, Error> {
         self.owners.check(ctx, account).await?;
         // Whoever asks wants to know whether it may have happened: only the writer can say that it has not.
         let row = orders::find_command(&self.dp.db, ctx, Freshness::Strong, account, client_id).await?;
-        let row = row.ok_or(Error::NotFound)?;
-        let listing = self.directory.find(ctx, &row.symbol).await?;
-        Ok((listing, Prior::read(&client_id.into(), &row.decided)?, row.at))
+        self.command_found(ctx, client_id, &row.ok_or(Error::NotFound)?).await
+    }
+
+    /// Seals a client order id that was never used: no order will ever be placed under it. What was decided under it
+    /// before stays, and is the answer.
+    pub async fn void_command(
+        &self,
+        ctx: &Context,
+        account: AccountId,
+        client_id: &str,
+    ) -> Result<CommandFound, Error> {
+        self.owners.check(ctx, account).await?;
+        let at = ctx.now();
+        let voided = self.dp.db.write(ctx, TxOptions::default(), |tx| {
+            Box::pin(async move {
+                // Whoever decides about an id holds its account's lock.
+                log::lock(tx, &[account.0]).await?;
+                orders::void_command(tx, account, client_id, at).await
+            })
+        });
+        match voided.await {
+            // Whether it was sealed or used before, and also when the commit's answer was lost: its row knows.
+            Ok(()) | Err(DbError::Unknown) => self.get_command(ctx, account, client_id).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn command_found(
+        &self,
+        ctx: &Context,
+        client_id: &str,
+        row: &CommandRow,
+    ) -> Result<CommandFound, Error> {
+        let listing = match &row.symbol {
+            Some(symbol) => Some(self.directory.find(ctx, symbol).await?),
+            None => None,
+        };
+        Ok(CommandFound { listing, prior: Prior::read(&client_id.into(), &row.decided)?, at: row.at })
     }
 
     /// An order of the account.

@@ -5,6 +5,7 @@ pub mod instruments;
 pub mod invariants;
 pub mod lane;
 pub mod orders;
+pub mod sweeps;
 
 use common::db::{DbError, Row, Statement};
 
@@ -14,8 +15,10 @@ pub const STATEMENTS: &[&[Statement]] = &[
     instruments::STATEMENTS,
     invariants::STATEMENTS,
     lane::STATEMENTS,
+    lane::owner::STATEMENTS,
     lane::rows::STATEMENTS,
     orders::STATEMENTS,
+    sweeps::STATEMENTS,
 ];
 
 /// A row that isn't what the tables' constraints say it can be.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::context::Context;
-use common::db::{Db, DbError, Freshness, Row};
+use common::db::{Db, DbError, Freshness, Row, Tx};
 use uuid::Uuid;
 
 use super::lane::Decided;
@@ -42,7 +42,10 @@ common::statements! {
         WHERE o.account = $1 AND o.id = $2";
     /// What was decided under a client id.
     read FIND_COMMAND = "SELECT c.instrument, c.order_id, c.request::text, c.result::text, c.at, i.symbol
-        FROM command c JOIN instrument i ON i.id = c.instrument WHERE c.account = $1 AND c.client_id = $2";
+        FROM command c LEFT JOIN instrument i ON i.id = c.instrument WHERE c.account = $1 AND c.client_id = $2";
+    /// Seals a client id, unless it was used. The account is locked.
+    write VOID_COMMAND = "INSERT INTO command (account, client_id, outcome, request, result, at)
+        VALUES ($1, $2, 'void', '{}', '{}', $3) ON CONFLICT (account, client_id) DO NOTHING";
     /// An account's trades by the numbers of its events, the newest first. Each of the two indexes gives its part in order.
     read LIST_FILLS = "SELECT t.number, t.own_order, t.sells, t.takes, t.price, t.quantity, t.notional, t.fee, i.symbol,
             t.seq, i.price_scale, i.base_scale, i.quote_scale, t.own_seq, t.at
@@ -110,8 +113,8 @@ pub struct TradeRow {
 pub struct CommandRow {
     /// What was decided.
     pub decided: Decided,
-    /// On what.
-    pub symbol: Arc<str>,
+    /// On what; `None` when the id was sealed.
+    pub symbol: Option<Arc<str>>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -179,6 +182,16 @@ pub async fn find_orders_instrument(
     Ok(row.map(|row| row.get(0)))
 }
 
+/// Seals a client id, unless it was used. The account is locked.
+pub async fn void_command(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    client_id: &str,
+    at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    tx.execute(&VOID_COMMAND, &[&account.0, &client_id, &at]).await
+}
+
 /// What was decided under a client id.
 pub async fn find_command(
     db: &Db,
@@ -190,13 +203,13 @@ pub async fn find_command(
     let row = db.read_opt(ctx, freshness, &FIND_COMMAND, &[&account.0, &client_id]).await?;
     Ok(row.map(|row| CommandRow {
         decided: Decided {
-            instrument: InstrumentId(row.get(0)),
+            instrument: row.get::<_, Option<Uuid>>(0).map(InstrumentId),
             order: row.get::<_, Option<Uuid>>(1).map(OrderId),
             request: row.get(2),
             result: row.get(3),
         },
         at: row.get(4),
-        symbol: row.get::<_, &str>(5).into(),
+        symbol: row.get::<_, Option<&str>>(5).map(Into::into),
     }))
 }
 

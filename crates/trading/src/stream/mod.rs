@@ -4,146 +4,52 @@
 mod account;
 mod line;
 mod market;
+mod spoken;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use api::socket::{
-    Call, ChannelKind, MessageKind, Operation, Protocol, Reply, SchemaOf, SocketError, Subscribe,
-    Subscribing, args,
-};
+use api::socket::{Call, ChannelKind, Operation, Protocol, Reply, SocketError, Subscribe, Subscribing, args};
 use common::context::Context;
-use common::limit::Class;
 use futures_util::FutureExt;
 use futures_util::future::ready;
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::sync::RwLock;
 use uuid::Uuid;
 
 use self::line::Line;
+use self::spoken::{
+    BOOK, CANCEL, CANCEL_ALL, DELTA, GET_COMMAND, PLACE, RESET, SET_CANCEL_ON_DISCONNECT, SET_DEAD_MAN,
+    SNAPSHOT, TRADES, UPDATE, VOID_COMMAND,
+};
+pub use self::spoken::{CHANNELS, OPERATIONS};
 use crate::error::Error;
 use crate::model::{AccountId, OrderId};
-use crate::service::{Commanded, Listing, OrderContent, Trading, WhichOrder};
-use crate::wire::{self, CancelArgs, GetCommandArgs, PlaceArgs};
+use crate::service::{Attachment, Commanded, Listing, OrderContent, Trading, WhichOrder};
+use crate::wire::{
+    self, CancelAllArgs, CancelArgs, CancelOnDisconnectArgs, CommandArgs, DeadManArgs, PlaceArgs,
+};
 
 /// The module, in metrics, quotas and the document.
 pub const NAME: &str = "trading";
-
-const PLACE: &str = "order.place";
-const CANCEL: &str = "order.cancel";
-const GET_COMMAND: &str = "command.get";
-
-const BOOK: &str = "book";
-const TRADES: &str = "trades";
-const ACCOUNT: &str = "account";
-
-const SNAPSHOT: &str = "snapshot";
-const DELTA: &str = "delta";
-const UPDATE: &str = "update";
-const RESET: &str = "reset";
-
-const READ: &str = "trading:read";
-const WRITE: &str = "trading:write";
-
-/// The operations.
-pub const OPERATIONS: &[Operation] = &[
-    Operation {
-        name: PLACE,
-        summary: "Place an order, once for its client order id",
-        scope: WRITE,
-        class: Class::Write,
-        args: SchemaOf::of::<PlaceArgs>(),
-        reply: SchemaOf::of::<wire::Ack>(),
-    },
-    Operation {
-        name: CANCEL,
-        summary: "Cancel an open order",
-        scope: WRITE,
-        class: Class::Write,
-        args: SchemaOf::of::<CancelArgs>(),
-        reply: SchemaOf::of::<wire::Ack>(),
-    },
-    Operation {
-        name: GET_COMMAND,
-        summary: "Get what was decided under a client order id",
-        scope: READ,
-        class: Class::Read,
-        args: SchemaOf::of::<GetCommandArgs>(),
-        reply: SchemaOf::of::<wire::CommandState>(),
-    },
-];
-
-/// The kinds of channels.
-pub const CHANNELS: &[ChannelKind] = &[
-    ChannelKind {
-        name: BOOK,
-        key: "instrument",
-        summary: "An instrument's book by levels: a snapshot, then what changes, with a checksum on every message",
-        scope: READ,
-        conflated: true,
-        args: SchemaOf::NOTHING,
-        messages: &[
-            MessageKind {
-                name: SNAPSHOT,
-                summary: "All levels; also sent when too much was missed for a delta",
-                data: SchemaOf::of::<wire::BookUpdate>(),
-            },
-            MessageKind {
-                name: DELTA,
-                summary: "Levels that changed since the message before, with their quantity now",
-                data: SchemaOf::of::<wire::BookUpdate>(),
-            },
-        ],
-    },
-    ChannelKind {
-        name: TRADES,
-        key: "instrument",
-        summary: "An instrument's trades",
-        scope: READ,
-        conflated: false,
-        args: SchemaOf::NOTHING,
-        messages: &[MessageKind {
-            name: UPDATE,
-            summary: "Trades of one commit",
-            data: SchemaOf::of::<wire::TradesUpdate>(),
-        }],
-    },
-    ChannelKind {
-        name: ACCOUNT,
-        key: "account",
-        summary: "Everything that happens to an account, gapless: orders, fills and balances under one number",
-        scope: READ,
-        conflated: false,
-        args: SchemaOf::NOTHING,
-        messages: &[
-            MessageKind {
-                name: SNAPSHOT,
-                summary: "Balances and open orders; not sent when resumed",
-                data: SchemaOf::of::<wire::AccountUpdate>(),
-            },
-            MessageKind {
-                name: UPDATE,
-                summary: "What one commit changed, as it is now",
-                data: SchemaOf::of::<wire::AccountUpdate>(),
-            },
-            MessageKind {
-                name: RESET,
-                summary: "The numbers from there on are no longer kept: a snapshot in their place",
-                data: SchemaOf::of::<wire::AccountUpdate>(),
-            },
-        ],
-    },
-];
 
 /// Trading's side of one socket.
 pub struct Socket {
     trading: Arc<Trading>,
     line: Line,
+    /// Shared by the commands that are under way; a sweep waits until it has it alone, so that it takes off what was
+    /// placed before it.
+    flights: Arc<RwLock<()>>,
+    /// The accounts whose orders depend on this socket.
+    attachments: Arc<Mutex<HashMap<AccountId, Attachment>>>,
 }
 
 impl Socket {
     /// Over the module.
     pub fn new(trading: Arc<Trading>) -> Self {
-        Self { trading, line: Line::default() }
+        Self { trading, line: Line::default(), flights: Arc::default(), attachments: Arc::default() }
     }
 
     fn place(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
@@ -182,12 +88,21 @@ impl Socket {
         find: impl Future<Output = Result<Arc<Listing>, Error>> + Send + 'static,
         queue: impl FnOnce(Arc<Listing>) -> Commanded + Send + 'static,
     ) -> Call {
-        let commanded = match at_hand.filter(|_| self.line.is_empty()) {
-            Some(listing) => queue(listing),
+        let now = at_hand.filter(|_| self.line.is_empty());
+        let commanded = match now.and_then(|it| Some((it, self.flights.clone().try_read_owned().ok()?))) {
+            Some((listing, flight)) => {
+                let commanded = queue(listing);
+                async move {
+                    let _flight = flight;
+                    commanded.await
+                }
+                .boxed()
+            }
             None => {
-                let place = self.line.join();
+                let (place, flights) = (self.line.join(), self.flights.clone());
                 async move {
                     let turn = place.turn().await;
+                    let _flight = flights.read_owned().await;
                     let commanded = queue(find.await?);
                     drop(turn);
                     commanded.await
@@ -203,13 +118,65 @@ impl Socket {
             .boxed()
     }
 
+    fn cancel_all(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
+        let (account, request) = args::<CancelAllArgs>(raw)?.split();
+        let (trading, ctx) = (self.trading.clone(), ctx.clone());
+        let (place, flights) = (self.line.join(), self.flights.clone());
+        Ok(async move {
+            let turn = place.turn().await;
+            let alone = flights.write_owned().await;
+            let sweeping = trading.start_sweep(&ctx, account, &request).await?;
+            drop((alone, turn));
+            let done =
+                sweeping.await?.ok_or_else(|| Error::Broken("a sweep waited for a timer".to_owned()))?;
+            Reply::of(&wire::SweepResult::of(&request.id, done))
+        }
+        .boxed())
+    }
+
     fn get_command(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
-        let get: GetCommandArgs = args(raw)?;
+        let CommandArgs { account, client_order_id } = args(raw)?;
         let (trading, ctx) = (self.trading.clone(), ctx.clone());
         Ok(async move {
-            let account = AccountId(get.account);
-            let (listing, prior, at) = trading.get_command(&ctx, account, &get.client_order_id).await?;
-            Reply::of(&wire::CommandState::of(get.client_order_id, &listing.instrument, &prior, at))
+            let found = trading.get_command(&ctx, AccountId(account), &client_order_id).await?;
+            Reply::of(&wire::CommandState::of(client_order_id, &found))
+        }
+        .boxed())
+    }
+
+    fn void_command(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
+        let CommandArgs { account, client_order_id } = args(raw)?;
+        let (trading, ctx) = (self.trading.clone(), ctx.clone());
+        Ok(async move {
+            let found = trading.void_command(&ctx, AccountId(account), &client_order_id).await?;
+            Reply::of(&wire::CommandState::of(client_order_id, &found))
+        }
+        .boxed())
+    }
+
+    fn set_dead_man(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
+        let set: DeadManArgs = args(raw)?;
+        let (trading, ctx) = (self.trading.clone(), ctx.clone());
+        Ok(async move {
+            let fires_at = trading.set_dead_man(&ctx, AccountId(set.account), set.after()).await?;
+            Reply::of(&wire::DeadMan { fires_at })
+        }
+        .boxed())
+    }
+
+    fn set_cancel_on_disconnect(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
+        let set: CancelOnDisconnectArgs = args(raw)?;
+        let (trading, ctx, attachments) = (self.trading.clone(), ctx.clone(), self.attachments.clone());
+        Ok(async move {
+            let account = AccountId(set.account);
+            if set.enabled {
+                let attachment = trading.attach(&ctx, account, set.grace()).await?;
+                attachments.lock().insert(account, attachment);
+            } else {
+                trading.detach(&ctx, account).await?;
+                attachments.lock().remove(&account);
+            }
+            Reply::of(&wire::CancelOnDisconnect { enabled: set.enabled })
         }
         .boxed())
     }
@@ -232,7 +199,12 @@ impl Protocol for Socket {
         let started = match op {
             PLACE => self.place(ctx, args),
             CANCEL => self.cancel(ctx, args),
-            _ => self.get_command(ctx, args),
+            CANCEL_ALL => self.cancel_all(ctx, args),
+            GET_COMMAND => self.get_command(ctx, args),
+            VOID_COMMAND => self.void_command(ctx, args),
+            SET_DEAD_MAN => self.set_dead_man(ctx, args),
+            SET_CANCEL_ON_DISCONNECT => self.set_cancel_on_disconnect(ctx, args),
+            _ => Err(Error::NotFound.into()),
         };
         started.unwrap_or_else(|error| ready(Err(error)).boxed())
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::error::Error;
 use crate::model::{OrderType, SelfTrade, Side, TimeInForce};
 use crate::service::OrderContent;
 
@@ -112,11 +113,11 @@ pub struct CancelArgs {
     pub instrument: Option<String>,
 }
 
-/// `args` of `command.get`.
+/// `args` of `command.get` and `command.void`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = trading::GetCommandArgs)]
-pub struct GetCommandArgs {
+#[schema(as = trading::CommandArgs)]
+pub struct CommandArgs {
     /// The account.
     #[garde(skip)]
     pub account: Uuid,
@@ -137,7 +138,13 @@ fn cancel_taker() -> SelfTrade {
     SelfTrade::CancelTaker
 }
 
-fn client_id(id: &str, _: &()) -> garde::Result {
+/// A client's own id in an address.
+pub fn check_client_id(id: &str) -> Result<(), Error> {
+    client_id(id, &()).map_err(|error| Error::invalid("/path/client_order_id", error.to_string()))
+}
+
+/// A client's own id: 1 to 64 letters, digits, `.`, `_`, `:` or `-`.
+pub(super) fn client_id(id: &str, _: &()) -> garde::Result {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
     if (1..=CLIENT_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(fits) {
         Ok(())

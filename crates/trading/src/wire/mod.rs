@@ -6,14 +6,19 @@ mod command;
 mod instrument;
 mod market;
 mod order;
+mod sweep;
 
 use api::socket::SocketError;
 
 pub use self::account::{Account, AccountEntry, AccountUpdate, Balance, Deposit};
-pub use self::command::{CancelArgs, GetCommandArgs, OrderBody, PlaceArgs};
+pub use self::command::{CancelArgs, CommandArgs, OrderBody, PlaceArgs, check_client_id};
 pub use self::instrument::{Asset, Instrument};
 pub use self::market::{Book, BookUpdate, Level, Trade, TradesUpdate, levels};
 pub use self::order::{Ack, CommandRequest, CommandState, Fill, Order};
+pub use self::sweep::{
+    CancelAllArgs, CancelOnDisconnect, CancelOnDisconnectArgs, DeadMan, DeadManArgs, DeadManBody, SweepBody,
+    SweepResult,
+};
 use crate::model::{Decimal, Side};
 
 fn text(units: i64, scale: u8) -> String {

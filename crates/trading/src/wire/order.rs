@@ -12,6 +12,7 @@ use crate::matching::Rejection;
 use crate::model::{
     CancelReason, Instrument as Listed, OrderStatus, OrderType, SelfTrade, Side, TimeInForce,
 };
+use crate::service::CommandFound;
 use crate::store::orders::{FillRow, OrderRow};
 
 /// What a committed command did to its order, at that time.
@@ -123,10 +124,11 @@ pub struct Fill {
 pub struct CommandState {
     /// The id.
     pub client_order_id: String,
-    /// `accepted` or `rejected`.
+    /// `accepted`, `rejected`, or `void`: it was never used and never will be.
     pub outcome: &'static str,
-    /// What was asked for.
-    pub request: CommandRequest,
+    /// What was asked for, unless it is void.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<CommandRequest>,
     /// What was answered, when it was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Ack>,
@@ -253,14 +255,17 @@ impl From<FillRow> for Fill {
 }
 
 impl CommandState {
-    /// What was decided on this instrument.
-    pub fn of(client_order_id: String, on: &Listed, prior: &Prior, at: DateTime<Utc>) -> Self {
-        let request = prior.request();
-        let outcome = prior.outcome();
+    /// What is known of the id.
+    pub fn of(client_order_id: String, found: &CommandFound) -> Self {
+        let at = found.at;
+        let void = Self { client_order_id, outcome: "void", request: None, result: None, reason: None, at };
+        let (Some(listing), Prior::Order { request, outcome, .. }) = (&found.listing, &found.prior) else {
+            return void;
+        };
+        let on = &listing.instrument;
         Self {
-            client_order_id,
             outcome: if outcome.is_ok() { "accepted" } else { "rejected" },
-            request: CommandRequest {
+            request: Some(CommandRequest {
                 instrument: on.symbol.to_string(),
                 side: request.side,
                 r#type: request.r#type,
@@ -268,10 +273,10 @@ impl CommandState {
                 self_trade: request.self_trade,
                 price: on.price(request.price).to_string(),
                 quantity: on.quantity(request.quantity).to_string(),
-            },
-            result: outcome.ok().map(|ack| Ack::of(on, ack)),
-            reason: outcome.err(),
-            at,
+            }),
+            result: outcome.as_ref().ok().map(|ack| Ack::of(on, ack)),
+            reason: outcome.as_ref().err().copied(),
+            ..void
         }
     }
 }

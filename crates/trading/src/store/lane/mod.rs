@@ -1,15 +1,17 @@
 //! What a lane reads under its locks: balances, decided commands, the open orders of a book that must be rebuilt.
 
+pub mod owner;
 pub mod rows;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::db::{AnyStatement, DbError, Row, Tx};
+use common::db::{AnyStatement, DbError, Row, SqlParams, Tx};
 use common::events::log::LOCK_STREAMS;
 use uuid::Uuid;
 
 use super::{unreadable, word};
+use crate::lane::command::Swept;
 use crate::matching::{Balance, Funds, Holding};
 use crate::model::{
     AccountId, CancelReason, Instrument, InstrumentId, Order, OrderId, OrderStatus, Side, TimeInForce,
@@ -27,6 +29,11 @@ common::statements! {
         FROM unnest($1::uuid[], $2::text[]) AS asked (account, client_id)
         CROSS JOIN LATERAL (SELECT instrument, order_id, request, result FROM command
             WHERE account = asked.account AND client_id = asked.client_id LIMIT 1) AS found";
+    /// What sweeps came to on this instrument before.
+    read LIST_SWEPT = "SELECT found.account, found.id, found.orders, found.seq, found.instrument_seq, found.at
+        FROM unnest($1::uuid[], $2::text[]) AS asked (account, id)
+        CROSS JOIN LATERAL (SELECT account, id, orders, seq, instrument_seq, at FROM swept
+            WHERE account = asked.account AND id = asked.id AND instrument = $3 LIMIT 1) AS found";
     /// The open orders of an instrument in the order of their time.
     read LIST_OPEN_ORDERS = "SELECT account, id, client_id, side, time_in_force, price, quantity, filled, notional, fee,
         fee_slack, status, reason, placed_seq, placed_line, created_at
@@ -58,13 +65,15 @@ pub struct Locked {
     pub funds: Funds,
     /// What was decided before.
     pub decided: HashMap<(AccountId, Arc<str>), Decided>,
+    /// What sweeps came to before.
+    pub swept: HashMap<(AccountId, Arc<str>), Swept>,
 }
 
 /// A command that was decided before.
 #[derive(Clone, Debug)]
 pub struct Decided {
-    /// On which instrument.
-    pub instrument: InstrumentId,
+    /// On which instrument; `None` when the id was sealed.
+    pub instrument: Option<InstrumentId>,
     /// The order, if it was accepted.
     pub order: Option<OrderId>,
     /// What was asked for, as it was stored.
@@ -96,21 +105,24 @@ pub async fn lock(
     instrument: &Instrument,
     accounts: &[AccountId],
     keys: &[(AccountId, Arc<str>)],
+    sweeps: &[(AccountId, Arc<str>)],
 ) -> Result<Locked, DbError> {
     let of_instrument = [instrument.id.0];
     let of_accounts: Vec<Uuid> = accounts.iter().map(|account| account.0).collect();
     let assets = [&*instrument.base.code, &*instrument.quote.code];
-    let key_accounts: Vec<Uuid> = keys.iter().map(|(account, _)| account.0).collect();
-    let key_ids: Vec<&str> = keys.iter().map(|(_, client_id)| &**client_id).collect();
-    let answers = tx
-        .pipeline(&[
-            (&LOCK_STREAMS, &[&&of_instrument[..]]),
-            (&LOCK_STREAMS, &[&of_accounts]),
-            (&LIST_BALANCES, &[&of_accounts, &&assets[..]]),
-            (&LIST_COMMANDS, &[&key_accounts, &key_ids]),
-        ])
-        .await?;
-    let [heads, account_heads, balances, commands] = &answers[..] else {
+    let (key_accounts, key_ids) = columns(keys);
+    let (swept_accounts, swept_ids) = columns(sweeps);
+    let calls: &[(&dyn AnyStatement, SqlParams<'_>)] = &[
+        (&LOCK_STREAMS, &[&&of_instrument[..]]),
+        (&LOCK_STREAMS, &[&of_accounts]),
+        (&LIST_BALANCES, &[&of_accounts, &&assets[..]]),
+        (&LIST_COMMANDS, &[&key_accounts, &key_ids]),
+        // Seldom asked for, so last.
+        (&LIST_SWEPT, &[&swept_accounts, &swept_ids, &instrument.id.0]),
+    ];
+    let asked = if sweeps.is_empty() { &calls[..calls.len() - 1] } else { calls };
+    let answers = tx.pipeline(asked).await?;
+    let [heads, account_heads, balances, commands, swept @ ..] = &answers[..] else {
         return Err(unreadable(LOCK_STREAMS.statement().name, "the number of answers"));
     };
     let head = heads
@@ -131,13 +143,29 @@ pub async fn lock(
         account_heads,
         funds: Funds::of(holdings),
         decided: commands.iter().map(decided).collect(),
+        swept: swept.iter().flatten().map(swept_before).collect(),
     })
+}
+
+fn columns(keys: &[(AccountId, Arc<str>)]) -> (Vec<Uuid>, Vec<&str>) {
+    keys.iter().map(|(account, id)| (account.0, &**id)).unzip()
+}
+
+fn swept_before(row: &Row) -> ((AccountId, Arc<str>), Swept) {
+    let swept = Swept {
+        orders: row.get::<_, Vec<Uuid>>(2).into_iter().map(OrderId).collect(),
+        seq: row.get(3),
+        instrument_seq: row.get(4),
+        at: row.get(5),
+        duplicate: false,
+    };
+    ((AccountId(row.get(0)), row.get::<_, &str>(1).into()), swept)
 }
 
 fn decided(row: &Row) -> ((AccountId, Arc<str>), Decided) {
     let key = (AccountId(row.get(0)), row.get::<_, &str>(1).into());
     let decided = Decided {
-        instrument: InstrumentId(row.get(2)),
+        instrument: row.get::<_, Option<Uuid>>(2).map(InstrumentId),
         order: row.get::<_, Option<Uuid>>(3).map(OrderId),
         request: row.get(4),
         result: row.get(5),

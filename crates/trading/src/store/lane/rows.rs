@@ -5,6 +5,7 @@ use common::db::{DbError, Tx};
 use common::events::{NewEvent, log};
 use uuid::Uuid;
 
+use crate::lane::command::Swept;
 use crate::matching::{Changed, Effects, Holding, Kind};
 use crate::model::{AccountId, Instrument, OrderId};
 
@@ -56,6 +57,20 @@ common::statements! {
         SELECT account, client_id, $1, outcome, order_id, request::json, result::json, $2
         FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[])
             AS new (account, client_id, outcome, order_id, request, result)";
+    /// What a sweep came to on this instrument.
+    write INSERT_SWEPT = "INSERT INTO swept (account, id, instrument, orders, seq, instrument_seq, at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+}
+
+/// A sweep that the batch carried out.
+#[derive(Clone, Debug)]
+pub struct NewSwept {
+    /// Whose.
+    pub account: AccountId,
+    /// Its id.
+    pub id: std::sync::Arc<str>,
+    /// What came of it.
+    pub swept: Swept,
 }
 
 /// A command that the batch decided.
@@ -89,6 +104,8 @@ pub struct Batch<'a> {
     pub holding: &'a (dyn Fn(AccountId) -> Holding + Sync),
     /// What was decided.
     pub commands: &'a [NewCommand],
+    /// What sweeps came to.
+    pub sweeps: &'a [NewSwept],
 }
 
 /// Writes all of it, and the events of it, in one round trip.
@@ -139,6 +156,11 @@ pub async fn write(tx: &mut Tx<'_>, batch: &Batch<'_>, events: Vec<NewEvent<'_>>
     ];
     if !commands.accounts.is_empty() {
         calls.push((&INSERT_COMMANDS, &insert_commands));
+    }
+    let sweeps: Vec<SweptColumns<'_>> = batch.sweeps.iter().map(SweptColumns::of).collect();
+    let insert_swept: Vec<[Param<'_>; 7]> = sweeps.iter().map(|swept| swept.params(instrument, at)).collect();
+    for params in &insert_swept {
+        calls.push((&INSERT_SWEPT, params));
     }
     log::append_behind(tx, &calls, batch.at, events).await
 }
@@ -362,6 +384,24 @@ impl TradeColumns {
             &self.sellers.seqs,
             &self.sellers.fees,
         ]
+    }
+}
+
+/// Its list of orders is an array already, so a sweep is a row of its own.
+struct SweptColumns<'a> {
+    new: &'a NewSwept,
+    id: &'a str,
+    orders: Vec<Uuid>,
+}
+
+impl<'a> SweptColumns<'a> {
+    fn of(new: &'a NewSwept) -> Self {
+        Self { new, id: &new.id, orders: new.swept.orders.iter().map(|order| order.0).collect() }
+    }
+
+    fn params<'p>(&'p self, instrument: &'p Uuid, at: &'p DateTime<Utc>) -> [Param<'p>; 7] {
+        let Swept { seq, instrument_seq, .. } = &self.new.swept;
+        [&self.new.account.0, &self.id, instrument, &self.orders, seq, instrument_seq, at]
     }
 }
 

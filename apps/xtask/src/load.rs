@@ -15,6 +15,11 @@ use crate::servers::{Servers, open_place, weir};
 use crate::signals::Signals;
 use crate::terminal::say;
 
+/// Processes of one database that a benchmark runs against.
+const FLEET: usize = 3;
+/// Connections of each of them.
+const FLEET_CONNECTIONS: &str = "24";
+
 /// Runs the load program with these arguments, and gives its exit code. Only what it prints goes to stdout.
 pub fn load(arguments: &[String], signals: &Signals) -> Result<i32, Box<dyn Error>> {
     let needs_servers = env::var_os("WEIR").is_none();
@@ -61,21 +66,41 @@ fn against(
     arguments: &[String],
     signals: &Signals,
 ) -> Result<i32, Box<dyn Error>> {
-    let port = free_port(place, "weir")?;
-    let admin_port = free_port(place, "admin")?;
-    let command = |subcommand: &str| {
+    // Benchmarks compare one process with several.
+    let processes = if arguments.first().is_some_and(|it| it == "bench") { FLEET } else { 1 };
+    let mut ports = Vec::new();
+    for number in 1..=processes {
+        ports.push((
+            free_port(place, &format!("weir-{number}"))?,
+            free_port(place, &format!("admin-{number}"))?,
+        ));
+    }
+    let command = |subcommand: &str, (port, admin_port): (u16, u16)| {
         let mut command = weir(programs, subcommand, servers, port, admin_port);
         // A line for each of a million requests would drown the progress.
         command.env("WEIR_LOG_FILTER", "warn").stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        if processes > 1 {
+            command
+                .env("WEIR_DATABASE_CONNECTIONS", FLEET_CONNECTIONS)
+                .env("WEIR_INTERNAL_LISTEN", "127.0.0.1:0")
+                .env("WEIR_INTERNAL_SECRET", format!("the fleet of process {}", std::process::id()));
+        }
         command
     };
     say("... migrating the database");
-    let code = signals.run(command("migrate"), place, "migrate")?;
+    let code = signals.run(command("migrate", ports[0]), place, "migrate")?;
     if code != 0 {
         return Err(format!("weir migrate failed ({code})").into());
     }
-    let mut served = Served::start(command("serve"), place, port)?;
-    let code = served.wait_until_ready(signals).and_then(|()| {
+    let mut served = Vec::new();
+    for at in &ports {
+        served.push(Served::start(command("serve", *at), place, at.0)?);
+    }
+    let ready = served.iter_mut().try_for_each(|it| it.wait_until_ready(signals));
+    let code = ready.and_then(|()| {
+        let (port, admin_port) = ports[0];
+        let others: Vec<String> =
+            ports[1..].iter().map(|(port, _)| format!("http://127.0.0.1:{port}")).collect();
         let mut load = Command::new(programs.join("load"));
         load.args(arguments)
             .envs(servers.addresses())
@@ -83,9 +108,12 @@ fn against(
             .env("WEIR_WS", format!("ws://127.0.0.1:{port}"))
             .env("WEIR_ADMIN", format!("http://127.0.0.1:{admin_port}"))
             .env("WEIR_BIN", programs.join("weir"));
+        if !others.is_empty() {
+            load.env("WEIR_OTHERS", others.join(","));
+        }
         signals.run(load, place, "load")
     });
-    served.stop()?;
+    served.into_iter().try_for_each(Served::stop)?;
     code
 }
 

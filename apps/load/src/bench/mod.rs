@@ -2,6 +2,7 @@
 //! process, and the ratio of the medians is what counts.
 
 mod bare_commit;
+mod market;
 mod one_transaction;
 mod report;
 mod routing;
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// The program, for what is measured on servers of its own.
     #[arg(long, env = "WEIR_BIN")]
     program: Option<PathBuf>,
+    /// Further processes of the service on the same database, for what is measured on several.
+    #[arg(long, env = "WEIR_OTHERS", value_delimiter = ',')]
+    others: Vec<String>,
     /// Pairs of a write and a read at each think time.
     #[arg(long, default_value_t = 4_000)]
     pairs: usize,
@@ -41,10 +45,14 @@ enum Name {
 
 /// Measures, and prints a table or lines.
 pub async fn run(weir: &Weir, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { name, json, database_url, program, pairs } = arguments;
+    let Arguments { name, json, database_url, program, others, pairs } = arguments;
     let mut rows = Vec::new();
     if matches!(name, Name::Trading | Name::All) {
-        rows.extend(trading::measure(weir, database_url.as_deref()).await?);
+        let mut fleet = vec![weir.clone()];
+        for other in others {
+            fleet.push(Weir::connect(other)?);
+        }
+        rows.extend(trading::measure(&fleet, database_url.as_deref()).await?);
     }
     if matches!(name, Name::Routing | Name::All) {
         let program = program.as_deref().context("the program is needed: WEIR_BIN")?;

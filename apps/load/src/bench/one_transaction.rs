@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
 
-use super::trading::{CLIENTS, RESTING_ORDERS};
+use super::market::{CLIENTS, RESTING_ORDERS};
 
 /// Tables of the same shape, indexes and checks included. An index of the events is made by hand, for it stands on their
 /// partitions.

@@ -2,6 +2,7 @@
 //! process committed since is taken in by its events; whatever goes wrong, the memory is dropped and read again from the
 //! rows.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use common::db::{DbError, Tx};
@@ -101,8 +102,8 @@ impl Memory {
             }
             for (id, _) in &matched.changed {
                 let id = OrderId(*id);
-                if !touched.orders.contains_key(&id) {
-                    touched.orders.insert(id, self.book.find(id)?.account);
+                if let Entry::Vacant(first) = touched.orders.entry(id) {
+                    first.insert(self.book.find(id)?.account);
                 }
             }
             touched.trades += matched.trades.len() as i64;

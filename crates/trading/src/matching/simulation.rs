@@ -12,7 +12,7 @@ use super::{
     Balance, Book, Demand, Effects, Funds, Holding, Kind, NewOrder, Refusal, Rejection, Round, Transfer,
     reach,
 };
-use crate::model::{AccountId, Instrument, Order, OrderId, OrderStatus, Side, TimeInForce};
+use crate::model::{AccountId, CancelReason, Instrument, Order, OrderId, OrderStatus, Side, TimeInForce};
 
 /// Commands per run unless `WEIR_SIMULATION_COMMANDS` says another number.
 const COMMANDS: u64 = 100_000;

@@ -75,7 +75,7 @@ pub struct Subscription {
     watched: Arc<Watched>,
     head: watch::Receiver<i64>,
     after: i64,
-    /// Whether the table was read once: what was committed before this process watched is not announced.
+    /// Whether the table was read to its end once: what was committed before this process watched is not announced.
     looked: bool,
 }
 
@@ -210,7 +210,8 @@ impl Subscription {
             let head = *self.head.borrow_and_update();
             if head > self.after || !self.looked {
                 let events = self.read().await?;
-                self.looked = true;
+                // A full page may have another one behind it.
+                self.looked = events.len() < PAGE_MAX;
                 if !events.is_empty() {
                     return Ok(self.give(events));
                 }

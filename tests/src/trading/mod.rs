@@ -1,6 +1,7 @@
 //! Orders, books and accounts, over HTTP and the socket.
 
 mod account_stream;
+mod away;
 mod book;
 mod checksum;
 pub mod client;

@@ -1,11 +1,13 @@
 //! A fresh database for each test, the program on it (as many processes as wanted), and someone who calls.
 
+mod asyncapi;
 mod database;
 mod http;
 mod program;
 
 use std::path::PathBuf;
 
+pub use asyncapi::AsyncApi;
 pub use database::Database;
 pub use http::{Answer, User};
 pub use program::{Program, load_demo};

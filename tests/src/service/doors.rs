@@ -89,6 +89,8 @@ fn body_of(operation: &str, ids: &BTreeMap<(&str, &str), String>) -> Value {
         "open_trading_account" => json!({"name": "Mine"}),
         "create_deposit" => json!({"asset": "USD", "amount": "1.00"}),
         "place_order" => order("m-1", "sell", "1.00", "1"),
+        "cancel_all_orders" => json!({"sweep_id": "m-1"}),
+        "set_dead_man" => json!({"after_ms": 1}),
         _ => json!({}),
     }
 }
@@ -106,7 +108,7 @@ async fn knock(user: &User, door: &Door, ids: &BTreeMap<(&str, &str), String>) -
 }
 
 /// Something of Alice's in each module, and the ids of all of it.
-async fn alices(program: &Program) -> (User, BTreeMap<(&'static str, &'static str), String>) {
+pub async fn alices(program: &Program) -> (User, BTreeMap<(&'static str, &'static str), String>) {
     let alice = program.user("alice").await;
     let make =
         async |path: String, body: Value| alice.post(&path, &body).await.expect(201).text("/id").to_owned();

@@ -3,6 +3,7 @@
 mod arrows;
 mod cancels;
 mod contract;
+mod contract_sockets;
 mod conventions;
 mod doors;
 mod idempotency;

@@ -10,5 +10,6 @@ mod faults;
 mod freshness;
 mod health;
 mod household;
+mod routing;
 mod service;
 mod trading;

@@ -116,6 +116,7 @@ where
         if stored.request_hash != hash {
             return Err(Interrupted::Problem(Problem::of(&kinds::IDEMPOTENCY_KEY_REUSED)));
         }
+        tx.vouch_for_reads().await?;
         return Ok(Answer::Stored(stored.reply));
     }
     if !locked {

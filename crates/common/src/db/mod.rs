@@ -7,6 +7,7 @@ mod error;
 mod pool;
 mod read;
 mod readers;
+mod session;
 mod statement;
 mod token;
 mod transaction;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
+use deadpool::Runtime;
+use deadpool::managed::{self, Object};
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
 
 use super::budget::{Budget, Permit};
+use super::session::{Session, Sessions};
 use super::statement::Statement;
 use super::{DbError, SqlParams};
 use crate::context::Context;
@@ -23,7 +25,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// One target as one module's role.
 #[derive(Clone)]
 pub(super) struct Pool {
-    pool: deadpool_postgres::Pool,
+    pool: managed::Pool<Sessions>,
     budget: Budget,
     name: String,
 }
@@ -57,9 +59,7 @@ impl Pool {
         config.options(session_options(options.module, options.read_only));
         config.application_name(format!("weir {} {}", options.module, options.target));
         config.connect_timeout(CONNECT_TIMEOUT);
-        let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = deadpool_postgres::Pool::builder(manager)
+        let pool = managed::Pool::builder(Sessions { config })
             .max_size(options.max)
             .runtime(Runtime::Tokio1)
             .build()
@@ -119,24 +119,24 @@ enum State {
 /// any other state (the caller went away) it is thrown away, after the running statement was cancelled. A COMMIT that
 /// was sent is not cancelled: one that waits for its standby would then answer success and could still be lost.
 pub(super) struct Connection {
-    object: Option<Object>,
+    object: Option<Object<Sessions>>,
     permit: Option<Permit>,
     state: State,
 }
 
 impl Connection {
-    fn object(&self) -> &Object {
+    fn session(&self) -> &Session {
         self.object.as_ref().expect("the object leaves only in drop")
     }
 
     pub(super) fn client(&self) -> &Client {
-        self.object()
+        &self.session().client
     }
 
     /// The prepared form, from this connection's cache where it is there.
     pub(super) async fn prepare(&mut self, statement: &Statement) -> Result<Prepared, DbError> {
         let before = std::mem::replace(&mut self.state, State::Busy);
-        let prepared = self.object().prepare_cached(statement.sql).await;
+        let prepared = self.session().client.prepare_cached(statement.sql).await;
         self.state = before;
         prepared.map_err(|e| DbError::of(statement.name, e))
     }
@@ -194,18 +194,37 @@ impl Connection {
         answer.map_err(|e| DbError::of("savepoint", e))
     }
 
-    /// COMMIT, and behind it in the same round trip the statement that tells the log's position.
+    /// COMMIT, and behind it in the same round trip the statement that tells the log's position. `None` when the server
+    /// says that it committed but warns: it did not wait for its standby to the end.
     pub(super) async fn commit_with(
         &mut self,
         position: &Prepared,
-    ) -> (Result<(), tokio_postgres::Error>, Result<Vec<Row>, tokio_postgres::Error>) {
+    ) -> Option<(Result<(), tokio_postgres::Error>, Result<Vec<Row>, tokio_postgres::Error>)> {
         self.state = State::Committing;
-        let client = self.client();
+        let session = self.session();
+        session.take_warning();
+        let client = &session.client;
         let answers = tokio::join!(client.batch_execute("COMMIT"), client.query(position, &[]));
+        if answers.0.is_ok() && session.take_warning() {
+            return None;
+        }
         if answers.0.is_ok() && answers.1.is_ok() {
             self.state = State::Idle;
         }
-        answers
+        Some(answers)
+    }
+
+    /// Runs a statement that writes and commits by itself. `true`: it did, and waited for the standbys that it had to
+    /// wait for, and so is all that this server committed before.
+    pub(super) async fn commit_alone(&mut self, statement: &Prepared) -> bool {
+        self.state = State::Committing;
+        let session = self.session();
+        session.take_warning();
+        let is_done = session.client.query(statement, &[]).await.is_ok() && !session.take_warning();
+        if is_done {
+            self.state = State::Idle;
+        }
+        is_done
     }
 
     /// ROLLBACK; on failure the connection is thrown away, which rolls back as well.
@@ -225,7 +244,7 @@ impl Drop for Connection {
             State::InTransaction | State::Committing => drop(Object::take(object)),
             State::Busy => {
                 metrics::counter!("weir_statements_cancelled_total").increment(1);
-                let client = Object::take(object);
+                let client = Object::take(object).client;
                 let permit = self.permit.take();
                 let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
                 runtime.spawn(async move {

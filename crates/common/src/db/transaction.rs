@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
 
@@ -36,6 +36,9 @@ super::statements! {
     /// Behind COMMIT in the same round trip: how far the log is on disk, and on which timeline.
     read LOG_POSITION = "SELECT lsn, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int
         FROM (SELECT pg_current_wal_flush_lsn() AS lsn) AS flushed";
+    /// Something to commit: that commit waits until the log up to it, all earlier commits included, is where commits must
+    /// be. One of a transaction that has only read waits for nothing.
+    write LOG_MARK = "SELECT pg_logical_emit_message(true, 'weir', '')";
 }
 
 /// A transaction under way. It gives access to the writer and to nothing else: no Redis, no HTTP, no second connection.
@@ -140,16 +143,28 @@ impl Db {
         }
         let started = std::time::Instant::now();
         let prepared = tx.connection.prepare(LOG_POSITION.statement()).await?;
-        let patience = ctx.remaining() + COMMIT_PATIENCE;
-        let Ok((committed, position)) = timeout(patience, tx.connection.commit_with(&prepared)).await else {
+        let patience = Instant::now() + ctx.remaining() + COMMIT_PATIENCE;
+        let Ok(answers) = timeout_at(patience, tx.connection.commit_with(&prepared)).await else {
             return Err(DbError::Unknown);
+        };
+        let (committed, position) = match answers {
+            Some(answers) => answers,
+            None => {
+                let replicated = timeout_at(patience, replicated(&mut tx.connection, &prepared)).await;
+                (Ok(()), Ok(replicated.ok().flatten().ok_or(DbError::Unknown)?))
+            }
         };
         match committed {
             Ok(()) => {}
-            // The server said why: it was rolled back. Without a code nobody knows.
             Err(error) if error.code().is_some() && !error.is_closed() => {
-                return Err(DbError::of("COMMIT", error));
+                return Err(match DbError::of("COMMIT", error) {
+                    // The server went away, and that says nothing of what it had done by then.
+                    DbError::Unavailable(_) => DbError::Unknown,
+                    // It said why: it was rolled back.
+                    error => error,
+                });
             }
+            // Without a code nobody knows.
             Err(_) => return Err(DbError::Unknown),
         }
         let position = match position {
@@ -202,6 +217,17 @@ impl Db {
     }
 }
 
+/// After a COMMIT whose wait for its standby was cut short: commits once more behind it, on the same session and so on the
+/// same server, and tells the log's position once that one has waited.
+async fn replicated(connection: &mut Connection, position: &tokio_postgres::Statement) -> Option<Vec<Row>> {
+    metrics::counter!("weir_commits_cut_short_total").increment(1);
+    let mark = connection.prepare(LOG_MARK.statement()).await.ok()?;
+    if !connection.commit_alone(&mark).await {
+        return None;
+    }
+    connection.query(LOG_POSITION.statement(), position, &[]).await.ok()
+}
+
 impl Tx<'_> {
     /// Runs a statement.
     pub async fn rows(
@@ -247,6 +273,12 @@ impl Tx<'_> {
         calls: &[(&dyn AnyStatement, SqlParams<'_>)],
     ) -> Result<Vec<Vec<Row>>, DbError> {
         self.run(calls).await
+    }
+
+    /// Before an answer that rests on what others committed: this transaction's commit waits until that is replicated.
+    /// A commit whose wait was cut short is there to be read, and a failover could still lose it.
+    pub async fn vouch_for_reads(&mut self) -> Result<(), DbError> {
+        self.execute(&LOG_MARK, &[]).await
     }
 
     /// A point to go back to. A statement that fails after it dooms the transaction no more once it was gone back to.

@@ -1,0 +1,5 @@
+//! Faults of the database as callers see them: standbys that stop, lag or are promoted, a primary that dies, commits whose
+//! wait is cut short.
+
+mod cluster;
+mod commits;

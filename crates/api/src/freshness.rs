@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use common::context::Context;
-use common::db::Freshness;
+use common::db::{Freshness, STALE_MAX};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Reads a projection of `stream` that has seen what the caller has written, or answers 503 `projection-behind`.
 ///
 /// `read` gives the number up to which the projection has seen the stream (its `as_of`), read in the same statement as
-/// what it shows. It is asked at [`Freshness::Eventual`] first, and then on the writer, for as long as the caller
+/// what it shows. A standby may answer first (no older than [`STALE_MAX`]), and then the writer, for as long as the caller
 /// allows with `Prefer: wait=`.
 pub async fn projected<T, E, F>(
     ctx: &Context,
@@ -32,13 +32,13 @@ where
 {
     let needed = ctx.token().seq(stream).unwrap_or_default();
     let wait_until = ctx.deadline().min(Instant::now() + ctx.wait());
-    let mut freshness = Freshness::Eventual;
+    let mut freshness = Freshness::BoundedStaleness(STALE_MAX);
     loop {
         let (as_of, value) = read(freshness).await.map_err(Into::into)?;
         if as_of >= needed {
             return Ok(value);
         }
-        if matches!(freshness, Freshness::Eventual) {
+        if !matches!(freshness, Freshness::Strong) {
             freshness = Freshness::Strong;
             continue;
         }

@@ -87,7 +87,8 @@ fn complete(operation: &mut Operation, problems: &Registry) -> Result<(), String
         added.problems([&kinds::PRECONDITION_REQUIRED, &kinds::STALE, &kinds::INVALID_HEADER]);
     }
     if says("x-freshness") == "read-your-writes" {
-        let text = "What the caller has written or seen: the answer is at least as new. Taken from a cookie as well.";
+        let text = "What the caller has written or seen: the answer is at least as new. Taken from a cookie as well. Without \
+            one the answer may lack what was written in the 5 seconds before, and nothing older.";
         added.header("Consistency-Token", Required::False, text);
         added.header(
             "Prefer",

@@ -8,6 +8,7 @@ mod pool;
 mod read;
 mod readers;
 mod session;
+mod staleness;
 mod statement;
 mod token;
 mod transaction;
@@ -21,7 +22,7 @@ use tokio_postgres::types::ToSql;
 
 pub use self::budget::{Budget, BudgetExceeded};
 pub use self::error::DbError;
-pub use self::read::Freshness;
+pub use self::read::{Freshness, STALE_MAX};
 pub use self::statement::{AnyStatement, ReadStatement, Statement, WriteStatement};
 pub use self::token::{Position, Token};
 pub(crate) use self::transaction::LOG_POSITION;
@@ -31,6 +32,7 @@ pub use tokio_postgres::Row;
 
 use self::pool::{Pool, PoolOptions};
 use self::readers::Readers;
+use self::staleness::Staleness;
 use crate::context::{Context, Priority};
 use crate::event::Event;
 
@@ -83,6 +85,7 @@ struct Inner {
     readers: Readers,
     set: OnceLock<u64>,
     seen: Mutex<Option<Position>>,
+    staleness: Staleness,
     fallback: Semaphore,
     on_commit: OnceLock<CommitListener>,
 }
@@ -124,6 +127,7 @@ impl Db {
                 readers: Readers::new(readers),
                 set: OnceLock::new(),
                 seen: Mutex::new(None),
+                staleness: Staleness::new(),
                 fallback: Semaphore::new((options.writer_connections / 2).max(1)),
                 on_commit: OnceLock::new(),
             }),
@@ -142,7 +146,10 @@ impl Db {
             return Err(OpenError::NotDurable);
         }
         self.inner.set.set(set as u64).expect("identified once, at open");
-        self.saw(self.log_position(ctx).await?);
+        let at = tokio::time::Instant::now();
+        let position = self.log_position(ctx).await?;
+        self.saw(position);
+        self.sampled(at, position);
         Ok(())
     }
 
@@ -176,10 +183,21 @@ impl Db {
 
     /// Moves [`seen`](Self::seen) forward.
     pub(crate) fn saw(&self, position: Position) {
+        self.inner.staleness.follow(position.timeline);
         let mut seen = self.inner.seen.lock();
         if seen.is_none_or(|old| (old.timeline, old.lsn) < (position.timeline, position.lsn)) {
             *seen = Some(position);
         }
+    }
+
+    /// Takes note of the writer's position, asked for at `at` or later: a standby that has it is no older than that.
+    pub(crate) fn sampled(&self, at: tokio::time::Instant, position: Position) {
+        self.inner.staleness.note(at, position);
+    }
+
+    /// How often reads want the writer's position taken note of, if any do.
+    pub(crate) fn sample_every(&self) -> Option<Duration> {
+        self.inner.staleness.sample_every()
     }
 
     /// Sets what each COMMIT tells of its events. Once, at start.

@@ -13,28 +13,57 @@ use super::{Db, DbError, ReadStatement, SqlParams};
 use crate::context::Context;
 use crate::db::AnyStatement;
 
+/// Without a token a read may miss what was committed within this time before it, and nothing older. A standby that is
+/// further behind is left alone until it has caught up.
+pub const STALE_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at a standby that has not caught up yet, when the caller allows a wait.
 const CATCH_UP_STEP: Duration = Duration::from_millis(2);
+/// Standbys that one read asks before it turns to the writer.
+const READERS_ASKED_MAX: usize = 2;
+/// How long a standby that was left alone may take to show that it is back.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// All that is committed: the writer answers.
     Strong,
-    /// What the caller's token says: a standby answers if it proves, in the same round trip, that it has it.
+    /// What the caller's token says, and all that was committed [`STALE_MAX`] before: a standby answers if it proves, in the
+    /// same round trip, that it has it.
     ReadYourWrites,
     /// What this process has already told anyone through its caches and channels, or newer. For loads of caches.
     Seen,
-    /// Whatever the standbys have.
-    Eventual,
+    /// All that was committed so long before the read was sent. No clock of another machine has a part in it.
+    BoundedStaleness(Duration),
 }
 
 super::statements! {
-    /// Whether this standby has replayed up to a position on its timeline. Sent before the read itself, as a statement
-    /// of its own: in one statement the read's snapshot would be older than the check. False without a WAL receiver, and
-    /// `NULL` from a primary: a standby that was promoted, which is left to its own pool.
-    read PROVE_POSITION = "SELECT CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn() >= $1
-        AND (SELECT received_tli FROM pg_stat_wal_receiver) = $2, false) END";
+    /// How far this standby has replayed, the timeline that it receives, and the one that it is on when it receives none (its
+    /// primary is away). No row from a primary: a standby that was promoted, which is left to its own pool. Sent before
+    /// the read itself, as a statement of its own: in one statement the read's snapshot would be older than this.
+    read FIND_REPLAYED = "SELECT pg_last_wal_replay_lsn(), received, coalesce(received, (SELECT timeline_id FROM pg_control_checkpoint()))
+        FROM (SELECT (SELECT received_tli FROM pg_stat_wal_receiver) AS received) AS receiver WHERE pg_is_in_recovery()";
+}
+
+/// What a standby's answer is worth.
+enum Found {
+    Rows(Vec<Row>),
+    /// It has not got as far as this read needs.
+    Behind,
+    /// It is further behind than any read may be.
+    Lags,
+}
+
+/// What a standby must show.
+#[derive(Clone, Copy)]
+struct Proof {
+    position: Option<Position>,
+    bound: Option<Duration>,
+}
+
+enum Needed {
+    Writer,
+    Standby(Proof),
 }
 
 impl Db {
@@ -50,7 +79,7 @@ impl Db {
         let read = async {
             match self.needed(ctx, freshness) {
                 Needed::Writer => self.ask(ctx, &self.inner.writer, statement, params).await,
-                Needed::Standby(position) => self.read_on_standby(ctx, position, statement, params).await,
+                Needed::Standby(proof) => self.read_on_standby(ctx, proof, statement, params).await,
             }
         };
         let rows = timeout_at(ctx.deadline(), read).await.unwrap_or(Err(DbError::Timeout));
@@ -70,55 +99,60 @@ impl Db {
     }
 
     fn needed(&self, ctx: &Context, freshness: Freshness) -> Needed {
-        let known = match freshness {
+        if self.inner.readers.is_empty() {
+            return Needed::Writer;
+        }
+        let (known, bound) = match freshness {
             Freshness::Strong => return Needed::Writer,
-            Freshness::Eventual => return Needed::Standby(None),
+            Freshness::BoundedStaleness(bound) => (Some(None), Some(bound)),
             Freshness::ReadYourWrites => {
                 let token = ctx.token();
-                if token.is_empty() {
-                    return Needed::Standby(None);
-                }
-                token.position(self.set())
+                let nothing = token.is_empty().then_some(None);
+                (nothing.or_else(|| token.position(self.set()).map(Some)), Some(STALE_MAX))
             }
-            Freshness::Seen => self.seen(),
+            Freshness::Seen => (self.seen().map(Some), None),
         };
-        known.map_or(Needed::Writer, |position| Needed::Standby(Some(position)))
+        if let Some(bound) = bound {
+            self.inner.staleness.want(bound);
+        }
+        known.map_or(Needed::Writer, |position| Needed::Standby(Proof { position, bound }))
     }
 
     async fn read_on_standby(
         &self,
         ctx: &Context,
-        position: Option<Position>,
+        proof: Proof,
         statement: &ReadStatement,
         params: SqlParams<'_>,
     ) -> Result<Vec<Row>, DbError> {
+        self.probe(ctx);
         let patience = Instant::now() + ctx.wait();
-        let mut failed: Option<Pool> = None;
-        while let Some(asked) = self.inner.readers.choose(failed.as_ref()) {
-            match self.ask_standby(ctx, &asked, position, statement, params).await {
-                Ok(Some(rows)) => {
+        let mut passed = Vec::new();
+        while passed.len() < READERS_ASKED_MAX
+            && let Some(asked) = self.inner.readers.choose(&passed)
+        {
+            match self.ask_standby(ctx, &asked, proof, statement, params).await {
+                Ok(Found::Rows(rows)) => {
                     asked.answered();
                     metrics::counter!("weir_reads_total", "served_by" => "standby").increment(1);
                     return Ok(rows);
                 }
-                Ok(None) if Instant::now() + CATCH_UP_STEP < patience => {
+                Ok(Found::Behind) if Instant::now() + CATCH_UP_STEP < patience => {
                     asked.answered();
                     tokio::time::sleep(CATCH_UP_STEP).await;
                 }
-                Ok(None) => {
+                // The others got the same log at the same time.
+                Ok(Found::Behind) if proof.position.is_some() => {
                     asked.answered();
                     break;
                 }
-                Err(error) if failed.is_none() && is_readers_fault(&error) => {
+                Ok(Found::Behind) => passed.push(asked.passed()),
+                Ok(Found::Lags) => passed.push(asked.left("lags")),
+                // A conflict with replay hits this one read.
+                Err(error) if error.is_lost_race() => passed.push(asked.passed()),
+                Err(DbError::Unavailable(error)) => {
                     tracing::debug!(%error, reader = asked.pool().name(), "a standby failed; another is asked");
-                    if !error.is_lost_race() {
-                        asked.failed();
-                    }
-                    failed = Some(asked.pool().clone());
-                }
-                Err(error) if is_readers_fault(&error) => {
-                    asked.failed();
-                    break;
+                    passed.push(asked.left("failed"));
                 }
                 Err(error) => return Err(error),
             }
@@ -129,35 +163,71 @@ impl Db {
         self.ask(ctx, &self.inner.writer, statement, params).await
     }
 
-    /// `None` when the standby has not got that far.
     async fn ask_standby(
         &self,
         ctx: &Context,
-        asked: &Asked<'_>,
-        position: Option<Position>,
+        asked: &Asked,
+        proof: Proof,
         statement: &ReadStatement,
         params: SqlParams<'_>,
-    ) -> Result<Option<Vec<Row>>, DbError> {
+    ) -> Result<Found, DbError> {
         let mut connection = asked.pool().get(ctx).await?;
         // A standby that lags behind a migration doesn't know the tables yet: that is its fault, not the statement's.
         let read = connection.prepare(statement.statement()).await.map_err(DbError::unavailable)?;
-        let Some(position) = position else {
-            return connection.query(statement.statement(), &read, params).await.map(Some);
-        };
-        let proof = connection.prepare(PROVE_POSITION.statement()).await.map_err(DbError::unavailable)?;
-        let (lsn, timeline) = (PgLsn::from(position.lsn), position.timeline as i32);
+        let replayed = connection.prepare(FIND_REPLAYED.statement()).await.map_err(DbError::unavailable)?;
+        let sent = Instant::now();
         let mut answers = connection
-            .query_all(&[
-                (PROVE_POSITION.statement(), proof, &[&lsn, &timeline]),
-                (statement.statement(), read, params),
-            ])
+            .query_all(&[(FIND_REPLAYED.statement(), replayed, &[]), (statement.statement(), read, params)])
             .await;
         let rows = answers.pop().expect("two answers to two statements");
-        let proof = answers.pop().expect("two answers to two statements")?;
-        match proof.first().and_then(|row| row.get::<_, Option<bool>>(0)) {
-            Some(true) => rows.map(Some),
-            Some(false) => Ok(None),
-            None => Err(DbError::unavailable("it is a primary by now")),
+        let replayed = answers.pop().expect("two answers to two statements")?;
+        match self.judge(proof, &replayed, sent)? {
+            None => rows.map(Found::Rows),
+            Some(fault) => Ok(fault),
+        }
+    }
+
+    /// What is wrong with a standby that has replayed so far, if anything is.
+    fn judge(&self, proof: Proof, replayed: &[Row], sent: Instant) -> Result<Option<Found>, DbError> {
+        let row = replayed.first().ok_or_else(|| DbError::unavailable("it is a primary by now"))?;
+        let (Some(lsn), Some(timeline)) = (row.get::<_, Option<PgLsn>>(0), row.get::<_, Option<i32>>(2))
+        else {
+            return Err(DbError::unavailable("it has replayed nothing yet"));
+        };
+        let lsn = u64::from(lsn);
+        let staleness = &self.inner.staleness;
+        let age = staleness.seen_until(timeline as u32, lsn).map(|seen| sent.saturating_duration_since(seen));
+        let is_watched =
+            staleness.sampled_at().is_some_and(|at| sent.saturating_duration_since(at) < STALE_MAX);
+        if is_watched && age.is_none_or(|age| age > STALE_MAX) {
+            return Ok(Some(Found::Lags));
+        }
+        let received = row.get::<_, Option<i32>>(1);
+        let is_there =
+            proof.position.is_none_or(|needs| lsn >= needs.lsn && received == Some(needs.timeline as i32));
+        let is_young = proof.bound.is_none_or(|bound| age.is_some_and(|age| age <= bound));
+        Ok((!is_there || !is_young).then_some(Found::Behind))
+    }
+
+    /// Looks after the standbys that were left alone; nobody waits for it.
+    fn probe(&self, ctx: &Context) {
+        for asked in self.inner.readers.due_for_probe() {
+            let (db, ctx) =
+                (self.clone(), Context::background(ctx.clock().clone()).with_deadline(PROBE_TIMEOUT));
+            tokio::spawn(async move {
+                let found = timeout_at(ctx.deadline(), async {
+                    let mut connection = asked.pool().get(&ctx).await?;
+                    let replayed = connection.prepare(FIND_REPLAYED.statement()).await?;
+                    let sent = Instant::now();
+                    let rows = connection.query(FIND_REPLAYED.statement(), &replayed, &[]).await?;
+                    db.judge(Proof { position: None, bound: None }, &rows, sent)
+                });
+                match found.await {
+                    Ok(Ok(None)) => asked.answered(),
+                    Ok(Ok(Some(_))) => drop(asked.left("lags")),
+                    Ok(Err(_)) | Err(_) => drop(asked.left("failed")),
+                }
+            });
         }
     }
 
@@ -172,14 +242,4 @@ impl Db {
         let prepared = connection.prepare(statement.statement()).await?;
         connection.query(statement.statement(), &prepared, params).await
     }
-}
-
-enum Needed {
-    Writer,
-    Standby(Option<Position>),
-}
-
-/// What another reader, or the writer, may well answer: a broken connection or a recovery conflict.
-fn is_readers_fault(error: &DbError) -> bool {
-    matches!(error, DbError::Unavailable(_)) || error.is_lost_race()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -76,10 +76,24 @@ impl Tail {
         self.cursor = Cursor::parse(cursor).or(self.cursor.take());
     }
 
-    /// Waits until it is time for the next look.
-    pub(crate) async fn wait(&self) {
+    /// Waits until it is time for the next look. Meanwhile it takes note of the writer's position as often as reads with a
+    /// bound want it.
+    pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(POLL_PAUSE).await;
-        let _ = timeout(POLL_EVERY, self.hint.notified()).await;
+        let look_at = Instant::now() + POLL_EVERY;
+        loop {
+            let sample_at = self.db.sample_every().map(|every| Instant::now() + every);
+            let until = sample_at.map_or(look_at, |at| at.min(look_at));
+            if timeout_at(until, self.hint.notified()).await.is_ok() || until == look_at {
+                return;
+            }
+            let Some(look) = &self.connected else { continue };
+            match timeout_at(look_at, look.position()).await {
+                Ok(Ok((at, position))) => self.db.sampled(at, Position { set: self.db.set(), ..position }),
+                // The look finds out what is wrong.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
     }
 
     /// Looks. On each new connection the heads of `held` are told whatever the cursor says, for transaction ids are
@@ -99,8 +113,10 @@ impl Tail {
             compare = Some(held());
         }
         let look = self.connected.as_mut().expect("connected just above");
-        let (moved, cursor, position) = look.take(self.cursor.as_ref(), compare).await?;
-        self.db.saw(Position { set: self.db.set(), ..position });
+        let (moved, cursor, (at, position)) = look.take(self.cursor.as_ref(), compare).await?;
+        let position = Position { set: self.db.set(), ..position };
+        self.db.saw(position);
+        self.db.sampled(at, position);
         let text = cursor.text.clone();
         self.cursor = Some(cursor);
         Ok(Found { moved, cursor: text })
@@ -178,7 +194,7 @@ impl Look {
         &mut self,
         from: Option<&Cursor>,
         compare: Option<Vec<Uuid>>,
-    ) -> Result<(Vec<Moved>, Cursor, Position), DbError> {
+    ) -> Result<(Vec<Moved>, Cursor, (Instant, Position)), DbError> {
         let row = self.client.query_one(&self.snapshot, &[]).await.map_err(|e| DbError::of("snapshot", e))?;
         let text: String = row.get(0);
         let cursor = Cursor::parse(&text).ok_or_else(|| DbError::row(SNAPSHOT.0.name, text))?;
@@ -198,10 +214,16 @@ impl Look {
             let rows = rows.map_err(|e| DbError::of(LIST_MOVED_HEADS.0.name, e))?;
             moved.extend(rows.iter().map(|r| Moved { stream: r.get(0), kind: r.get(1), head: r.get(2) }));
         }
-        let row = self.client.query_one(&self.position, &[]).await.map_err(|e| DbError::of("position", e))?;
+        Ok((moved, cursor, self.position().await?))
+    }
+
+    /// How far the log is, and a moment before it was asked.
+    async fn position(&self) -> Result<(Instant, Position), DbError> {
+        let at = Instant::now();
+        let row = self.client.query_one(&self.position, &[]).await;
+        let row = row.map_err(|e| DbError::of(LOG_POSITION.statement().name, e))?;
         let (lsn, timeline): (PgLsn, i32) = (row.get(0), row.get(1));
-        let position = Position { set: 0, timeline: timeline as u32, lsn: lsn.into() };
-        Ok((moved, cursor, position))
+        Ok((at, Position { set: 0, timeline: timeline as u32, lsn: lsn.into() }))
     }
 
     async fn started_since(&self, next: &str, streams: &mut BTreeSet<Uuid>) -> Result<(), DbError> {

@@ -173,6 +173,10 @@ async fn follow(db: Db, told: Told, hint: Arc<Notify>, shutdown: CancellationTok
             }
             match tail.look(|| told.held()).await {
                 Ok(found) => {
+                    if told.caches.timeline() != found.timeline {
+                        told.caches.start_over(found.timeline);
+                        tombstones = Tombstones::new(told.caches.clone());
+                    }
                     told.moved(&found.moved);
                     told.caches.tail_looked();
                     tombstones.bury(&found.moved, &found.cursor).await;

@@ -76,12 +76,12 @@ impl RedisNode {
         self.ask::<Option<String>>(async move { command.query_async(&mut manager).await }).await
     }
 
-    /// Sets a plain value that goes after `ttl`.
-    pub(crate) async fn set(&self, key: &str, value: &str, ttl: Duration) {
+    /// Sets a plain value that goes after `ttl`. Whether Redis has it.
+    pub(crate) async fn set(&self, key: &str, value: &str, ttl: Duration) -> bool {
         let mut manager = self.manager.clone();
         let mut command = redis::cmd("SET");
         command.arg(key).arg(value).arg("PX").arg(ttl.as_millis() as u64);
-        let _: Option<()> = self.ask(async move { command.query_async(&mut manager).await }).await;
+        self.ask::<()>(async move { command.query_async(&mut manager).await }).await.is_some()
     }
 
     async fn ask<T>(&self, call: impl Future<Output = Result<T, RedisError>>) -> Option<T> {

@@ -20,8 +20,19 @@ pub struct Servers {
 impl Servers {
     /// So many standbys, and so many of them that commits wait for.
     pub async fn start(standbys: usize, synchronous: usize) -> Self {
+        Self::start_with(standbys, synchronous, &[]).await
+    }
+
+    /// The same with settings of PostgreSQL's.
+    pub async fn start_with(standbys: usize, synchronous: usize, settings: &[(&str, &str)]) -> Self {
         let place = Place::temporary("weir-routing").unwrap();
-        let options = ClusterOptions { standbys, synchronous, ..ClusterOptions::default() };
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options = ClusterOptions {
+            standbys,
+            synchronous,
+            settings: settings.collect(),
+            ..ClusterOptions::default()
+        };
         let cluster = Cluster::start(&place, &options).unwrap();
         weir::migrate::run(&cluster.writer_url(NAME)).await.unwrap();
         // Whichever takes writes is the writer, and any of them may be read.

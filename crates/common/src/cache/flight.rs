@@ -12,7 +12,8 @@ use super::fence::Versioned;
 use crate::db::DbError;
 
 type Outcome<V> = Result<Arc<Versioned<V>>, DbError>;
-type Key = (Uuid, Arc<str>);
+/// The timeline that the load began on, the stream, the name within it.
+type Key = (u32, Uuid, Arc<str>);
 type Loading<V> = Shared<BoxFuture<'static, Outcome<V>>>;
 
 /// The loads under way of one cache.
@@ -64,7 +65,7 @@ mod tests {
         let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let join = || {
             let (loads, gate) = (loads.clone(), gate.clone());
-            flight.join((Uuid::nil(), "k".into()), || async move {
+            flight.join((1, Uuid::nil(), "k".into()), || async move {
                 loads.fetch_add(1, Ordering::SeqCst);
                 let _turn = gate.acquire().await;
                 Ok(Arc::new(Versioned { version: 1, value: Some(7) }))
@@ -84,10 +85,10 @@ mod tests {
     #[tokio::test]
     async fn an_error_is_shared_and_a_panic_is_an_error() {
         let flight = Flight::<u32>::default();
-        let failing = flight.join((Uuid::nil(), "k".into()), || async { Err(DbError::Timeout) });
-        let other = flight.join((Uuid::nil(), "k".into()), || async { Err(DbError::Busy) });
+        let failing = flight.join((1, Uuid::nil(), "k".into()), || async { Err(DbError::Timeout) });
+        let other = flight.join((1, Uuid::nil(), "k".into()), || async { Err(DbError::Busy) });
         assert!(matches!((failing.await, other.await), (Err(DbError::Timeout), Err(DbError::Timeout))));
-        let panics = flight.join((Uuid::nil(), "p".into()), || async { panic!("as a test wants it") });
+        let panics = flight.join((1, Uuid::nil(), "p".into()), || async { panic!("as a test wants it") });
         assert!(matches!(panics.await, Err(DbError::Unavailable(_))));
     }
 }

@@ -16,7 +16,8 @@ const VALUES_PER_STREAM_MAX: usize = 1_024;
 
 /// The streams of one cache.
 pub(super) struct Local<V> {
-    streams: moka::sync::Cache<Uuid, Arc<Slot<V>>>,
+    /// By the writer's timeline and the stream.
+    streams: moka::sync::Cache<(u32, Uuid), Arc<Slot<V>>>,
 }
 
 /// One stream's values and the lowest version that is not known to be stale.
@@ -38,20 +39,26 @@ impl<V: Send + Sync + 'static> Local<V> {
         Self { streams: moka::sync::Cache::new(streams_max) }
     }
 
-    pub(super) fn slot(&self, stream: Uuid) -> Arc<Slot<V>> {
-        self.streams
-            .get_with(stream, || Arc::new(Slot { fence: AtomicI64::new(0), values: Mutex::default() }))
+    pub(super) fn slot(&self, timeline: u32, stream: Uuid) -> Arc<Slot<V>> {
+        self.streams.get_with((timeline, stream), || {
+            Arc::new(Slot { fence: AtomicI64::new(0), values: Mutex::default() })
+        })
     }
 
     /// Nothing below `version` is given out from here on.
-    pub(super) fn invalidate(&self, stream: Uuid, version: i64) {
-        if let Some(slot) = self.streams.get(&stream) {
+    pub(super) fn invalidate(&self, timeline: u32, stream: Uuid, version: i64) {
+        if let Some(slot) = self.streams.get(&(timeline, stream)) {
             slot.raise(version);
         }
     }
 
-    pub(super) fn streams(&self) -> Vec<Uuid> {
-        self.streams.iter().map(|(stream, _)| *stream).collect()
+    pub(super) fn streams(&self, timeline: u32) -> Vec<Uuid> {
+        self.streams.iter().filter(|(key, _)| key.0 == timeline).map(|(key, _)| key.1).collect()
+    }
+
+    /// Frees what is there.
+    pub(super) fn forget(&self) {
+        self.streams.invalidate_all();
     }
 }
 
@@ -100,21 +107,21 @@ mod tests {
     fn a_value_read_before_an_invalidation_is_refused() {
         let local = Local::<i64>::new(10);
         let (stream, key, ttl) = (Uuid::from_u128(1), Arc::from("k"), Duration::from_secs(60));
-        let slot = local.slot(stream);
-        local.invalidate(stream, 5);
+        let slot = local.slot(1, stream);
+        local.invalidate(1, stream, 5);
         assert!(!slot.put(&key, &found(4), ttl));
         assert!(slot.put(&key, &found(5), ttl));
         assert_eq!(slot.get("k").unwrap().version, 5);
-        local.invalidate(stream, 6);
+        local.invalidate(1, stream, 6);
         assert!(slot.get("k").is_none());
-        local.invalidate(stream, 3);
+        local.invalidate(1, stream, 3);
         assert!(!slot.put(&key, &found(5), ttl));
     }
 
     #[test]
     fn an_older_value_never_takes_a_newer_ones_place() {
         let local = Local::<i64>::new(10);
-        let slot = local.slot(Uuid::from_u128(1));
+        let slot = local.slot(1, Uuid::from_u128(1));
         let (key, ttl) = (Arc::from("k"), Duration::from_secs(60));
         assert!(slot.put(&key, &found(7), ttl) && slot.put(&key, &found(6), ttl));
         assert_eq!(slot.get("k").unwrap().version, 7);

@@ -10,7 +10,7 @@ mod shared;
 mod tombstones;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -61,11 +61,14 @@ pub struct Caches {
 
 struct CachesInner {
     db: Db,
+    /// What is held belongs to this timeline of the writer; 0 before the tail's first look. A load carries the one that it
+    /// began on, so that what was read before a promotion is never found after it.
+    timeline: AtomicU32,
     shared: Option<Shared>,
     /// No tombstone is missing there that this process knows of.
     shared_is_whole: AtomicBool,
-    /// This process reads and fills L2 no more.
-    shared_is_off: AtomicBool,
+    /// The timeline of which L2 takes values from this process; 0: of none.
+    shared_open_on: AtomicU32,
     opened: RwLock<Vec<Box<dyn Tier>>>,
     tail_looked: Mutex<Instant>,
 }
@@ -74,6 +77,8 @@ struct CachesInner {
 trait Tier: Send + Sync {
     fn invalidate(&self, stream: Uuid, version: i64);
     fn streams(&self) -> Vec<Uuid>;
+    /// Frees what no timeline's loads and reads can find any more.
+    fn forget(&self);
 }
 
 /// One type of value, keyed by its stream and a name within it.
@@ -96,11 +101,15 @@ struct CacheInner<V> {
 
 impl<V: Send + Sync + 'static> Tier for Arc<CacheInner<V>> {
     fn invalidate(&self, stream: Uuid, version: i64) {
-        self.local.invalidate(stream, version);
+        self.local.invalidate(self.caches.timeline(), stream, version);
     }
 
     fn streams(&self) -> Vec<Uuid> {
-        self.local.streams()
+        self.local.streams(self.caches.timeline())
+    }
+
+    fn forget(&self) {
+        self.local.forget();
     }
 }
 
@@ -108,9 +117,10 @@ impl Caches {
     pub(crate) fn new(db: Db, redis: Option<RedisNode>, epoch: &str) -> Self {
         let shared = redis.map(|redis| Shared::new(redis, epoch, db.module()));
         let tail_looked = Mutex::new(Instant::now());
-        let (shared_is_whole, shared_is_off) = (AtomicBool::new(false), AtomicBool::new(false));
-        let opened = RwLock::default();
-        let inner = CachesInner { db, shared, shared_is_whole, shared_is_off, opened, tail_looked };
+        let (timeline, shared_open_on) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (shared_is_whole, opened) = (AtomicBool::new(false), RwLock::default());
+        let inner =
+            CachesInner { db, timeline, shared, shared_is_whole, shared_open_on, opened, tail_looked };
         Self { inner: Arc::new(inner) }
     }
 
@@ -141,9 +151,30 @@ impl Caches {
         self.inner.shared_is_whole.store(is_whole, Ordering::Release);
     }
 
+    /// The tombstones' cursor is there: what is put beside it will be buried, whatever becomes of this process.
+    fn open_shared(&self, timeline: u32) {
+        self.inner.shared_open_on.store(timeline, Ordering::Release);
+    }
+
     /// L2 takes nothing more from this process either.
     fn give_shared_up(&self) {
-        self.inner.shared_is_off.store(true, Ordering::Release);
+        self.inner.shared_open_on.store(0, Ordering::Release);
+    }
+
+    /// The timeline that what is held belongs to.
+    pub(crate) fn timeline(&self) -> u32 {
+        self.inner.timeline.load(Ordering::Acquire)
+    }
+
+    /// The writer is on another timeline: nothing that was cached before is given out any more. By now loads read at a
+    /// position of the new one.
+    pub(crate) fn start_over(&self, timeline: u32) {
+        self.give_shared_up();
+        self.trust_shared(false);
+        self.inner.timeline.store(timeline, Ordering::Release);
+        for tier in self.inner.opened.read().iter() {
+            tier.forget();
+        }
     }
 
     /// The tail has answered.
@@ -186,17 +217,18 @@ where
         let joins = if needed.at_least.is_some() { JOINS_MAX } else { 0 };
         let at_least = needed.at_least.unwrap_or_default();
         for _ in 0..joins {
-            let slot = cache.local.slot(stream);
+            let timeline = cache.caches.timeline();
+            let slot = cache.local.slot(timeline, stream);
             if let Some(found) = slot.get(key)
                 && found.version >= at_least
             {
                 cache.count("l1");
                 return Ok(found);
             }
-            let loading = cache.flight.join((stream, key.into()), || {
+            let loading = cache.flight.join((timeline, stream, key.into()), || {
                 let (inner, ctx, key, load) =
                     (self.inner.clone(), ctx.clone(), Arc::<str>::from(key), load.clone());
-                async move { inner.fill(&ctx, stream, &key, &slot, needed, &*load).await }
+                async move { inner.fill(&ctx, (timeline, stream), &key, &slot, needed, &*load).await }
             });
             let found =
                 tokio::time::timeout_at(ctx.deadline(), loading).await.map_err(|_| DbError::Timeout)??;
@@ -247,7 +279,7 @@ where
     async fn fill<L, F>(
         &self,
         ctx: &Context,
-        stream: Uuid,
+        (timeline, stream): (u32, Uuid),
         key: &Arc<str>,
         slot: &Slot<V>,
         needed: Needed,
@@ -262,7 +294,7 @@ where
         let shared = self.caches.inner.shared.as_ref();
         if let (Some(shared), Some(at_least)) = (shared, needed.at_least)
             && self.caches.inner.shared_is_whole.load(Ordering::Acquire)
-            && let Some((version, bytes)) = shared.get(stream, &field).await
+            && let Some((version, bytes)) = shared.get(timeline, stream, &field).await
             && version >= at_least
             && let Ok(stored) = serde_json::from_slice::<Stored<V>>(&bytes)
             && stored.expires_at_ms > ctx.now().timestamp_millis()
@@ -284,13 +316,13 @@ where
         }
         load_ctx.observe(&token);
         let found = Arc::new(load(load_ctx.clone(), needed.freshness).await?);
-        if self.offer(ctx, stream, key, &field, slot, &found, ttl).await {
+        if self.offer(ctx, (timeline, stream), key, &field, slot, &found, ttl).await {
             return Ok(found);
         }
         // A fence refused it: it was read before a change. The writer knows the change.
         metrics::counter!("weir_cache_refused_total", "cache" => self.spec.name).increment(1);
         let found = Arc::new(load(load_ctx, Freshness::Strong).await?);
-        self.offer(ctx, stream, key, &field, slot, &found, ttl).await;
+        self.offer(ctx, (timeline, stream), key, &field, slot, &found, ttl).await;
         Ok(found)
     }
 
@@ -298,7 +330,7 @@ where
     async fn offer(
         &self,
         ctx: &Context,
-        stream: Uuid,
+        (timeline, stream): (u32, Uuid),
         key: &Arc<str>,
         field: &str,
         slot: &Slot<V>,
@@ -306,12 +338,13 @@ where
         ttl: Duration,
     ) -> bool {
         if let Some(shared) = &self.caches.inner.shared
-            && !self.caches.inner.shared_is_off.load(Ordering::Acquire)
+            && timeline != 0
+            && self.caches.inner.shared_open_on.load(Ordering::Acquire) == timeline
         {
             let expires_at_ms = ctx.now().timestamp_millis() + ttl.as_millis() as i64;
             let stored = Stored { expires_at_ms, value: found.value.as_ref() };
             let bytes = serde_json::to_vec(&stored).expect("a cached value is plain data");
-            if !shared.put(stream, field, found.version, &bytes).await {
+            if !shared.put(timeline, stream, field, found.version, &bytes).await {
                 return false;
             }
         }

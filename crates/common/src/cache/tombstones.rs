@@ -20,9 +20,10 @@ const SENT_WITHIN: Duration = Duration::from_millis(200);
 /// starts again, at the cursor in Redis, which it has not moved since.
 const DUE_MAX: usize = 1_000_000;
 
-/// What is still to be written.
+/// What is still to be written, on one timeline.
 pub(crate) struct Tombstones {
     caches: Caches,
+    timeline: u32,
     due: HashMap<Uuid, i64>,
     /// Redis has said how far earlier runs got.
     has_begun: bool,
@@ -32,14 +33,20 @@ pub(crate) struct Tombstones {
 impl Tombstones {
     pub(crate) fn new(caches: Caches) -> Self {
         caches.trust_shared(false);
-        Self { caches, due: HashMap::new(), has_begun: false, has_given_up: false }
+        Self {
+            timeline: caches.timeline(),
+            caches,
+            due: HashMap::new(),
+            has_begun: false,
+            has_given_up: false,
+        }
     }
 
     /// Asks Redis, until it has answered once, where the tombstones of earlier runs end: what moved since is to be looked
-    /// at again.
+    /// at again. Before the first look there is no timeline to ask for.
     pub(crate) async fn begin(&mut self) -> Option<String> {
-        let shared = self.caches.inner.shared.clone().filter(|_| !self.has_begun)?;
-        let cursor = shared.cursor().await?;
+        let shared = self.caches.inner.shared.clone().filter(|_| !self.has_begun && self.timeline != 0)?;
+        let cursor = shared.cursor(self.timeline).await?;
         self.has_begun = true;
         cursor
     }
@@ -61,7 +68,11 @@ impl Tombstones {
         let is_whole = self.has_begun && self.due.is_empty();
         self.caches.trust_shared(is_whole);
         if is_whole {
-            return shared.set_cursor(cursor).await;
+            // From here on whatever is put there is known to whoever comes after this process.
+            if shared.set_cursor(self.timeline, cursor).await {
+                self.caches.open_shared(self.timeline);
+            }
+            return;
         }
         // Nothing comes out of L2 any more; what came since the fences were raised goes.
         for (stream, head) in &self.due {
@@ -79,7 +90,8 @@ impl Tombstones {
         let until = Instant::now() + SENT_WITHIN;
         let due: Vec<(Uuid, i64)> = self.due.iter().map(|(stream, head)| (*stream, *head)).collect();
         for part in due.chunks(SENT_TOGETHER) {
-            let raised = join_all(part.iter().map(|(stream, head)| shared.raise(*stream, *head))).await;
+            let raised =
+                join_all(part.iter().map(|(stream, head)| shared.raise(self.timeline, *stream, *head))).await;
             for ((stream, head), _) in part.iter().zip(&raised).filter(|(_, is_there)| **is_there) {
                 self.caches.invalidate(*stream, *head);
                 self.due.remove(stream);

@@ -33,6 +33,8 @@ crate::statements! {
         WHERE xid >= $1::text::xid8 AND (xid, stream) > ($2::text::xid8, $3) ORDER BY xid, stream LIMIT $4";
     /// Events of transactions that were in flight then.
     read LIST_WERE_IN_FLIGHT = "SELECT DISTINCT stream FROM event WHERE xid = ANY($1::text[]::xid8[])";
+    /// The transaction of the last event.
+    read FIND_LAST_XID = "SELECT xid::text FROM event ORDER BY xid DESC LIMIT 1";
     /// The heads of the streams that moved, and behind them the log's position that covers all of it.
     read LIST_MOVED_HEADS = "SELECT id, kind, head FROM stream WHERE id = ANY($1)";
 }
@@ -51,6 +53,9 @@ pub struct Moved {
 /// What one look found. Everything committed before it began is covered by it and the looks before.
 #[derive(Debug)]
 pub(crate) struct Found {
+    /// The timeline that the writer is on. On another one nothing that was read before may be true, and positions,
+    /// transaction ids and even numbers of streams are others.
+    pub timeline: u32,
     /// The streams that moved.
     pub moved: Vec<Moved>,
     /// Where the next look, also one of another run, may go on from.
@@ -61,6 +66,7 @@ pub(crate) struct Found {
 pub(crate) struct Tail {
     db: Db,
     hint: Arc<Notify>,
+    timeline: u32,
     cursor: Option<Cursor>,
     connected: Option<Look>,
 }
@@ -68,12 +74,14 @@ pub(crate) struct Tail {
 impl Tail {
     /// A tail that starts at what is committed now.
     pub(crate) fn new(db: Db, hint: Arc<Notify>) -> Self {
-        Self { db, hint, cursor: None, connected: None }
+        Self { db, hint, timeline: 0, cursor: None, connected: None }
     }
 
-    /// The next look tells of everything since that look of an earlier run, too.
+    /// The next look tells of everything since that look of another run on this timeline, too.
     pub(crate) fn go_back_to(&mut self, cursor: &str) {
-        self.cursor = Cursor::parse(cursor).or(self.cursor.take());
+        if let Some(other) = Cursor::parse(cursor) {
+            self.cursor = self.cursor.take().map(|own| own.earliest(other));
+        }
     }
 
     /// Waits until it is time for the next look. Meanwhile it takes note of the writer's position as often as reads with a
@@ -96,8 +104,9 @@ impl Tail {
         }
     }
 
-    /// Looks. On each new connection the heads of `held` are told whatever the cursor says, for transaction ids are
-    /// handed out again after a crash or a promotion, and a cursor alone would miss them.
+    /// Looks. On each new connection the heads of `held` are told whatever the cursor says. On a new timeline the cursor
+    /// starts anew at what is committed by then, for transaction ids are handed out again: its reader must forget whatever
+    /// is not in `held`.
     pub(crate) async fn look(&mut self, held: impl FnOnce() -> Vec<Uuid>) -> Result<Found, DbError> {
         let looked = timeout(POLL_TIMEOUT, self.look_now(held)).await.unwrap_or(Err(DbError::Timeout));
         if looked.is_err() {
@@ -107,19 +116,31 @@ impl Tail {
     }
 
     async fn look_now(&mut self, held: impl FnOnce() -> Vec<Uuid>) -> Result<Found, DbError> {
-        let mut compare = None;
+        let mut compare = Vec::new();
         if self.connected.is_none() {
-            self.connected = Some(Look::connect(&self.db).await?);
-            compare = Some(held());
+            let look = Look::connect(&self.db).await?;
+            let (_, position) = look.position().await?;
+            if position.timeline < self.timeline {
+                return Err(DbError::unavailable("it is an old primary that came back"));
+            }
+            if position.timeline > self.timeline {
+                (self.timeline, self.cursor) = (position.timeline, None);
+            }
+            self.connected = Some(look);
+            compare = held();
         }
-        let look = self.connected.as_mut().expect("connected just above");
-        let (moved, cursor, (at, position)) = look.take(self.cursor.as_ref(), compare).await?;
+        let look = self.connected.as_ref().expect("connected just above");
+        let (moved, cursor) = look.take(self.cursor.as_ref(), compare).await?;
+        let (at, position) = look.position().await?;
+        if self.db.seen().is_some_and(|seen| seen.timeline > position.timeline) {
+            return Err(DbError::unavailable("another server was promoted"));
+        }
         let position = Position { set: self.db.set(), ..position };
         self.db.saw(position);
         self.db.sampled(at, position);
-        let text = cursor.text.clone();
+        let text = cursor.to_string();
         self.cursor = Some(cursor);
-        Ok(Found { moved, cursor: text })
+        Ok(Found { timeline: self.timeline, moved, cursor: text })
     }
 }
 
@@ -131,26 +152,43 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// A snapshot of the transactions in flight: `xmin:xmax:xip,xip,…`.
+/// What the looks so far have told of: every event whose transaction's id is below `next` and not among `in_flight`.
+///
+/// `next` is no snapshot's end but follows the last event that was seen, whose commit is on disk. An id above it may have been
+/// used by a transaction that left nothing there: after a crash it is handed out again, and what it then writes is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cursor {
-    text: String,
-    next: String,
-    in_flight: Vec<String>,
+    next: u64,
+    in_flight: BTreeSet<u64>,
 }
 
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(':');
-        let (_, next, in_flight) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        let in_flight: Vec<String> =
-            in_flight.split(',').filter(|x| !x.is_empty()).map(str::to_owned).collect();
-        (parts.next().is_none() && is_number(next) && in_flight.iter().all(|x| is_number(x))).then(|| Self {
-            text: text.to_owned(),
-            next: next.to_owned(),
-            in_flight,
-        })
+        let (next, in_flight) = text.split_once(':')?;
+        let in_flight = in_flight.split(',').filter(|xid| !xid.is_empty()).map(|xid| xid.parse().ok());
+        Some(Self { next: next.parse().ok()?, in_flight: in_flight.collect::<Option<_>>()? })
+    }
+
+    /// After a look that began at this snapshot (`xmin:xmax:xip,xip,…`) and saw events of transactions up to `last`.
+    fn after(snapshot: &str, before: u64, last: Option<u64>) -> Option<Self> {
+        let (_, rest) = snapshot.split_once(':')?;
+        let Self { next: end, mut in_flight } = Self::parse(rest)?;
+        let next = last.map_or(before, |last| before.max(last + 1)).min(end);
+        in_flight.retain(|xid| *xid < next);
+        Some(Self { next, in_flight })
+    }
+
+    /// What both have told of.
+    fn earliest(self, other: Self) -> Self {
+        let next = self.next.min(other.next);
+        let in_flight = &self.in_flight | &other.in_flight;
+        Self { next, in_flight: in_flight.into_iter().filter(|xid| *xid < next).collect() }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.next, self.in_flight.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -161,6 +199,7 @@ struct Look {
     snapshot: tokio_postgres::Statement,
     started_since: tokio_postgres::Statement,
     were_in_flight: tokio_postgres::Statement,
+    last_xid: tokio_postgres::Statement,
     heads: tokio_postgres::Statement,
     position: tokio_postgres::Statement,
 }
@@ -182,6 +221,7 @@ impl Look {
             snapshot: prepare(&client, &SNAPSHOT).await?,
             started_since: prepare(&client, &LIST_STARTED_SINCE).await?,
             were_in_flight: prepare(&client, &LIST_WERE_IN_FLIGHT).await?,
+            last_xid: prepare(&client, &FIND_LAST_XID).await?,
             heads: prepare(&client, &LIST_MOVED_HEADS).await?,
             position: prepare(&client, &LOG_POSITION).await?,
             client,
@@ -190,23 +230,24 @@ impl Look {
     }
 
     /// One look. `compare`: streams whose heads are told whatever the cursor says.
-    async fn take(
-        &mut self,
-        from: Option<&Cursor>,
-        compare: Option<Vec<Uuid>>,
-    ) -> Result<(Vec<Moved>, Cursor, (Instant, Position)), DbError> {
-        let row = self.client.query_one(&self.snapshot, &[]).await.map_err(|e| DbError::of("snapshot", e))?;
-        let text: String = row.get(0);
-        let cursor = Cursor::parse(&text).ok_or_else(|| DbError::row(SNAPSHOT.0.name, text))?;
-        let mut streams: BTreeSet<Uuid> = compare.into_iter().flatten().collect();
-        if let Some(from) = from {
-            self.started_since(&from.next, &mut streams).await?;
-            if !from.in_flight.is_empty() {
-                let rows = self.client.query(&self.were_in_flight, &[&from.in_flight]).await;
-                let rows = rows.map_err(|e| DbError::of(LIST_WERE_IN_FLIGHT.0.name, e))?;
-                streams.extend(rows.iter().map(|row| row.get::<_, Uuid>(0)));
+    async fn take(&self, from: Option<&Cursor>, compare: Vec<Uuid>) -> Result<(Vec<Moved>, Cursor), DbError> {
+        let row = self.client.query_one(&self.snapshot, &[]).await;
+        let snapshot: String = row.map_err(|e| DbError::of(SNAPSHOT.0.name, e))?.get(0);
+        let mut streams: BTreeSet<Uuid> = compare.into_iter().collect();
+        let last = match from {
+            None => self.last_xid().await?,
+            Some(from) => {
+                if !from.in_flight.is_empty() {
+                    let xids: Vec<String> = from.in_flight.iter().map(u64::to_string).collect();
+                    let rows = self.client.query(&self.were_in_flight, &[&xids]).await;
+                    let rows = rows.map_err(|e| DbError::of(LIST_WERE_IN_FLIGHT.0.name, e))?;
+                    streams.extend(rows.iter().map(|row| row.get::<_, Uuid>(0)));
+                }
+                self.started_since(from.next, &mut streams).await?
             }
-        }
+        };
+        let cursor = Cursor::after(&snapshot, from.map_or(0, |from| from.next), last)
+            .ok_or_else(|| DbError::row(SNAPSHOT.0.name, snapshot))?;
         let mut moved = Vec::new();
         if !streams.is_empty() {
             let streams: Vec<Uuid> = streams.into_iter().collect();
@@ -214,7 +255,7 @@ impl Look {
             let rows = rows.map_err(|e| DbError::of(LIST_MOVED_HEADS.0.name, e))?;
             moved.extend(rows.iter().map(|r| Moved { stream: r.get(0), kind: r.get(1), head: r.get(2) }));
         }
-        Ok((moved, cursor, self.position().await?))
+        Ok((moved, cursor))
     }
 
     /// How far the log is, and a moment before it was asked.
@@ -226,8 +267,11 @@ impl Look {
         Ok((at, Position { set: 0, timeline: timeline as u32, lsn: lsn.into() }))
     }
 
-    async fn started_since(&self, next: &str, streams: &mut BTreeSet<Uuid>) -> Result<(), DbError> {
+    /// Adds the streams of the events of transactions from `next` on, and gives the last one's id.
+    async fn started_since(&self, next: u64, streams: &mut BTreeSet<Uuid>) -> Result<Option<u64>, DbError> {
+        let next = next.to_string();
         let mut after = ("0".to_owned(), Uuid::nil());
+        let mut last = None;
         loop {
             let rows = self
                 .client
@@ -235,29 +279,56 @@ impl Look {
                 .await
                 .map_err(|e| DbError::of(LIST_STARTED_SINCE.0.name, e))?;
             streams.extend(rows.iter().map(|row| row.get::<_, Uuid>(1)));
-            match rows.last() {
-                Some(last) if rows.len() as i64 == PAGE_ROWS => after = (last.get(0), last.get(1)),
-                _ => return Ok(()),
+            let Some(row) = rows.last() else { return Ok(last) };
+            after = (row.get(0), row.get(1));
+            last = Some(xid_of(LIST_STARTED_SINCE.statement().name, &after.0)?);
+            if (rows.len() as i64) < PAGE_ROWS {
+                return Ok(last);
             }
         }
     }
+
+    async fn last_xid(&self) -> Result<Option<u64>, DbError> {
+        let name = FIND_LAST_XID.statement().name;
+        let row = self.client.query_opt(&self.last_xid, &[]).await.map_err(|e| DbError::of(name, e))?;
+        row.map(|row| xid_of(name, row.get(0))).transpose()
+    }
+}
+
+fn xid_of(statement: &'static str, text: &str) -> Result<u64, DbError> {
+    text.parse().map_err(|e: std::num::ParseIntError| DbError::row(statement, e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn cursor(text: &str) -> Cursor {
+        Cursor::parse(text).unwrap()
+    }
+
     #[test]
-    fn a_cursor_is_read_from_a_snapshot() {
-        let cursor = Cursor::parse("10:14:10,12").unwrap();
-        assert_eq!((cursor.next.as_str(), cursor.in_flight), ("14", vec!["10".to_owned(), "12".to_owned()]));
-        assert_eq!(Cursor::parse("10:10:").unwrap().in_flight, Vec::<String>::new());
+    fn a_cursor_follows_the_last_event_and_not_the_snapshots_end() {
+        let after = |before, last| Cursor::after("10:20:10,14,18", before, last).unwrap().to_string();
+        assert_eq!(after(0, None), "0:");
+        assert_eq!(after(12, None), "12:10");
+        assert_eq!(after(12, Some(15)), "16:10,14");
+        assert_eq!(after(12, Some(25)), "20:10,14,18");
+    }
+
+    #[test]
+    fn of_two_cursors_what_both_have_told_of_counts() {
+        assert_eq!(cursor("20:5,19").earliest(cursor("15:7")), cursor("15:5,7"));
+        assert_eq!(cursor("15:").earliest(cursor("20:16")), cursor("15:"));
     }
 
     #[test]
     fn what_is_no_snapshot_is_no_cursor() {
-        for text in ["", "1:2", "1:x:", "1:2:3:4", "1:2:'"] {
+        for text in ["", "12", "x:", "1:x", "1:2:3", "1:'"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+        for text in ["", "1:2", "1:x:", "1:2:3:4"] {
+            assert_eq!(Cursor::after(text, 0, None), None, "{text}");
         }
     }
 }

@@ -4,3 +4,4 @@
 mod caches;
 mod cluster;
 mod commits;
+mod readers;

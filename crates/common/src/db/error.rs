@@ -81,6 +81,13 @@ impl DbError {
         }
     }
 
+    /// Whether the server takes no writes (any more): it is not, or no longer, the writer.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        let source = source.downcast_ref::<tokio_postgres::Error>();
+        source.and_then(tokio_postgres::Error::code) == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+    }
+
     /// Whether a text could not be stored as it was given: it holds a NUL character.
     pub fn is_unstorable_text(&self) -> bool {
         matches!(self.code(), Some(c) if *c == SqlState::CHARACTER_NOT_IN_REPERTOIRE || *c == SqlState::UNTRANSLATABLE_CHARACTER)

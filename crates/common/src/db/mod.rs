@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::ToSql;
 
 pub use self::budget::{Budget, BudgetExceeded};
@@ -106,8 +107,10 @@ pub enum OpenError {
 
 impl Db {
     /// Reserves the connections, finds out which cluster it is, and opens a first few connections.
-    pub async fn open(ctx: &Context, options: DbOptions, budget: &Budget) -> Result<Self, OpenError> {
+    pub async fn open(ctx: &Context, mut options: DbOptions, budget: &Budget) -> Result<Self, OpenError> {
         let module = options.module;
+        // Of several hosts the one that takes writes; and where one address leads to all of them, nothing else will do.
+        options.writer.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let pool = |target: &str, config: &tokio_postgres::Config, read_only: bool, max: usize| {
             budget.reserve(&format!("the {module} pool of the {target}"), max)?;
             Ok::<_, BudgetExceeded>(Pool::new(PoolOptions { target, config, module, read_only, max }, budget))

@@ -85,7 +85,7 @@ impl Pool {
         };
         metrics::histogram!("weir_pool_wait_seconds", "pool" => self.name.clone())
             .record(asked.elapsed().as_secs_f64());
-        Ok(Connection { object: Some(object), permit: Some(permit), state: State::Idle })
+        Ok(Connection { object: Some(object), permit: Some(permit), state: State::Idle, is_left: false })
     }
 
     /// Open and idle connections.
@@ -122,6 +122,8 @@ pub(super) struct Connection {
     object: Option<Object<Sessions>>,
     permit: Option<Permit>,
     state: State,
+    /// Its server is not the one to talk to.
+    is_left: bool,
 }
 
 impl Connection {
@@ -227,6 +229,15 @@ impl Connection {
         is_done
     }
 
+    /// The server has changed its role: neither this session nor the idle ones beside it are used again, and the next
+    /// callers find out who has the role now.
+    pub(super) fn leave_server(&mut self) {
+        self.is_left = true;
+        if let Some(pool) = self.object.as_ref().and_then(Object::pool) {
+            pool.retain(|_, _| false);
+        }
+    }
+
     /// ROLLBACK; on failure the connection is thrown away, which rolls back as well.
     pub(super) async fn rollback(&mut self) {
         self.state = State::Busy;
@@ -240,8 +251,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
         match self.state {
-            State::Idle => drop(object),
-            State::InTransaction | State::Committing => drop(Object::take(object)),
+            State::Idle if !self.is_left => drop(object),
+            State::Idle | State::InTransaction | State::Committing => drop(Object::take(object)),
             State::Busy => {
                 metrics::counter!("weir_statements_cancelled_total").increment(1);
                 let client = Object::take(object).client;

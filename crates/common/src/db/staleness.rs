@@ -60,6 +60,11 @@ impl Staleness {
         }
     }
 
+    /// The latest timeline that is known of.
+    pub(super) fn timeline(&self) -> u32 {
+        self.0.lock().timeline
+    }
+
     /// There is this timeline: samples of an earlier one say nothing any more.
     pub(super) fn follow(&self, timeline: u32) {
         self.0.lock().follow(timeline);

@@ -172,6 +172,11 @@ impl Db {
             // It is committed, but the token must not promise less than that: ask again on another connection.
             Err(_) => self.log_position(ctx).await.map_err(|_| DbError::Unknown)?,
         };
+        if position.timeline < self.inner.staleness.timeline() {
+            // An old primary that came back took it, and there it will be lost.
+            tx.connection.leave_server();
+            return Err(DbError::Unknown);
+        }
         super::observe("COMMIT", started, true);
         self.committed(ctx, position, tx.take_events());
         Ok(())
@@ -356,6 +361,9 @@ impl Tx<'_> {
         if let Err(error) = answer {
             self.doomed = true;
             self.lost_race |= error.is_lost_race();
+            if error.is_read_only() {
+                self.connection.leave_server();
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod market;
 mod one_transaction;
 mod report;
 mod routing;
+mod staleness;
 mod trading;
 
 use std::path::PathBuf;
@@ -57,6 +58,7 @@ pub async fn run(weir: &Weir, arguments: &Arguments) -> anyhow::Result<()> {
     if matches!(name, Name::Routing | Name::All) {
         let program = program.as_deref().context("the program is needed: WEIR_BIN")?;
         rows.extend(routing::measure(program, *pairs).await?);
+        rows.extend(staleness::measure(program).await?);
     }
     for row in rows {
         println!("{}", if *json { row.to_json() } else { row.to_string() });

@@ -115,8 +115,8 @@ impl Program {
         self.signal("-HUP").await;
     }
 
-    /// SIGSTOP: it stands still and keeps what it has.
-    pub async fn pause(&self) {
+    /// SIGSTOP: as a process does that the machine gives no time to.
+    pub async fn stand_still(&self) {
         self.signal("-STOP").await;
     }
 

@@ -131,7 +131,7 @@ async fn an_owner_that_stood_still_finds_its_lane_taken_and_hands_its_commands_o
     list_shares(&first, 0, 0).await;
     let traders = traders(&first, 2).await;
     traders[0].place("first", "buy", "1.00", "1").await;
-    first.pause().await;
+    first.stand_still().await;
     // The answer comes from the second, once it has waited long enough for the first.
     traders[1].at(&second).place("meanwhile", "sell", "1.00", "1").await;
     first.go_on().await;

@@ -172,9 +172,15 @@ impl Trading {
         client_id: &str,
     ) -> Result<CommandFound, Error> {
         self.owners.check(ctx, account).await?;
-        // Whoever asks wants to know whether it may have happened: only the writer can say that it has not.
-        let row = orders::find_command(&self.dp.db, ctx, Freshness::Strong, account, client_id).await?;
-        self.command_found(ctx, client_id, &row.ok_or(Error::NotFound)?).await
+        // Whoever asks wants to know whether it has happened: only the writer can say that it has not, and what it has must
+        // be where no failover loses it.
+        let found = self.dp.db.write(ctx, TxOptions::default(), |tx| {
+            Box::pin(async move {
+                tx.vouch_for_reads().await?;
+                orders::find_command_in(tx, account, client_id).await
+            })
+        });
+        self.command_found(ctx, client_id, &found.await?.ok_or(Error::NotFound)?).await
     }
 
     /// Seals a client order id that was never used: no order will ever be placed under it. What was decided under it

@@ -201,7 +201,21 @@ pub async fn find_command(
     client_id: &str,
 ) -> Result<Option<CommandRow>, DbError> {
     let row = db.read_opt(ctx, freshness, &FIND_COMMAND, &[&account.0, &client_id]).await?;
-    Ok(row.map(|row| CommandRow {
+    Ok(row.as_ref().map(command_row))
+}
+
+/// The same in a transaction.
+pub async fn find_command_in(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    client_id: &str,
+) -> Result<Option<CommandRow>, DbError> {
+    let row = tx.row_opt(&FIND_COMMAND, &[&account.0, &client_id]).await?;
+    Ok(row.as_ref().map(command_row))
+}
+
+fn command_row(row: &Row) -> CommandRow {
+    CommandRow {
         decided: Decided {
             instrument: row.get::<_, Option<Uuid>>(0).map(InstrumentId),
             order: row.get::<_, Option<Uuid>>(1).map(OrderId),
@@ -210,7 +224,7 @@ pub async fn find_command(
         },
         at: row.get(4),
         symbol: row.get::<_, Option<&str>>(5).map(Into::into),
-    }))
+    }
 }
 
 /// Up to `limit` fills of the account before (its event's number, the trade's number).

@@ -105,7 +105,7 @@ impl Server {
             Vec::new()
         };
         let databases = started.iter().map(|r| r.data_path.db.clone()).collect();
-        let router = app.router(routers, databases)?;
+        let router = app.router(routers, databases, opened.jobs)?;
         Ok(Self { config, router, running: started, internal, jobs, readiness, sockets, closing, shutdown })
     }
 

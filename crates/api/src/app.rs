@@ -7,6 +7,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use common::context::Clock;
 use common::db::Db;
+use common::jobs::Jobs;
 use common::limit::Limits;
 use http::HeaderValue;
 use serde_json::Value;
@@ -102,11 +103,17 @@ pub enum AppError {
 }
 
 impl App {
-    /// The router to serve: the modules' routes, and the operations that are found in their databases.
-    pub fn router(self, modules: Vec<OpenApiRouter>, databases: Vec<Db>) -> Result<Router, AppError> {
+    /// The router to serve: the modules' routes, and the operations that are found in their databases; `jobs` settles those
+    /// that are stopped.
+    pub fn router(
+        self,
+        modules: Vec<OpenApiRouter>,
+        databases: Vec<Db>,
+        jobs: Jobs,
+    ) -> Result<Router, AppError> {
         let problems = registry(&self.problems)?;
         let (routers, documents): (Vec<_>, Vec<_>) =
-            own(databases).into_iter().chain(modules).map(OpenApiRouter::split_for_parts).unzip();
+            own(databases, jobs).into_iter().chain(modules).map(OpenApiRouter::split_for_parts).unzip();
         let document = docs::complete(documents, &problems)?;
         let verbs = Verbs::of(&document);
         let edge = Arc::new(Edge {
@@ -146,15 +153,16 @@ pub fn openapi(
     modules: Vec<OpenApi>,
     problems: &[&'static [&'static ProblemType]],
 ) -> Result<Value, AppError> {
-    let documents = own(Vec::new()).into_iter().map(OpenApiRouter::into_openapi).chain(modules).collect();
+    let nothing = own(Vec::new(), Jobs::new(Clock::default()));
+    let documents = nothing.into_iter().map(OpenApiRouter::into_openapi).chain(modules).collect();
     let document = docs::complete(documents, &registry(problems)?)?;
     Operations::of(&document)?;
     Ok(docs::to_json(&document))
 }
 
 /// The conventions' own operations.
-fn own(databases: Vec<Db>) -> Vec<OpenApiRouter> {
-    vec![auth::me_router(), operation::router(databases)]
+fn own(databases: Vec<Db>, jobs: Jobs) -> Vec<OpenApiRouter> {
+    vec![auth::me_router(), operation::router(databases, jobs)]
 }
 
 fn registry(modules: &[&'static [&'static ProblemType]]) -> Result<Registry, DuplicateCode> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use common::context::Context;
 use common::db::{Db, DbError, Freshness, TxOptions};
+use common::jobs::Jobs;
 use common::jobs::operation::{self, Operation, Stopped};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
@@ -26,16 +27,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// When to look again, as the client is told.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// The databases of the modules of this process.
-type Databases = Arc<[Db]>;
+/// The modules of this process: where their operations are, and what is done with those that are stopped.
+#[derive(Clone)]
+struct Modules {
+    databases: Arc<[Db]>,
+    jobs: Jobs,
+}
 
 /// The operations of all modules of this process. Merged into the app like a module's router.
-pub fn router(databases: Vec<Db>) -> OpenApiRouter {
-    routes().with_state(databases.into())
+pub fn router(databases: Vec<Db>, jobs: Jobs) -> OpenApiRouter {
+    routes().with_state(Modules { databases: databases.into(), jobs })
 }
 
 /// The same without databases, for the document.
-pub(crate) fn routes() -> OpenApiRouter<Databases> {
+fn routes() -> OpenApiRouter<Modules> {
     OpenApiRouter::new().routes(routes!(get_operation)).action(routes!(cancel_operation))
 }
 
@@ -178,7 +183,7 @@ impl OperationView {
     ),
 )]
 async fn get_operation(
-    State(databases): State<Databases>,
+    State(Modules { databases, .. }): State<Modules>,
     ctx: Ctx,
     Path(id): Path<Uuid>,
 ) -> Result<Reply, Problem> {
@@ -216,17 +221,15 @@ async fn get_operation(
     ),
 )]
 async fn cancel_operation(
-    State(databases): State<Databases>,
+    State(Modules { databases, jobs }): State<Modules>,
     ctx: Ctx,
     Path(id): Path<Uuid>,
 ) -> Result<Reply, Problem> {
     let (db, _) = find(&databases, &ctx, Freshness::Strong, id).await?;
-    let context = &ctx.0;
-    db.write(context, TxOptions::default(), |tx| {
-        Box::pin(async move { operation::cancel(tx, context, id).await })
-    })
-    .await
-    .map_err(|error: DbError| Problem::from(error))?;
+    let (context, jobs) = (&ctx.0, &jobs);
+    db.write(context, TxOptions::default(), |tx| Box::pin(async move { jobs.cancel(tx, context, id).await }))
+        .await
+        .map_err(|error: DbError| Problem::from(error))?;
     let found = find_in(db, &ctx, Freshness::Strong, id).await?.ok_or(&kinds::NOT_FOUND)?;
     Ok(Reply::ok(&OperationView::of(found)))
 }

@@ -31,6 +31,10 @@ pub fn start(path: &DataPath) -> Arc<Household> {
     path.jobs.operation(service::READ_IMPORT, &path.db, move |running| {
         service::import_reading::run(reader.clone(), running)
     });
+    path.jobs.abandoned(
+        service::READ_IMPORT,
+        Arc::new(|tx, abandoned| Box::pin(service::import_reading::settle(tx, abandoned))),
+    );
     household
 }
 

@@ -9,5 +9,10 @@ pub mod transactions;
 use common::db::Statement;
 
 /// Every statement of the module, for the registry.
-pub const STATEMENTS: &[&[Statement]] =
-    &[people::STATEMENTS, accounts::STATEMENTS, transactions::STATEMENTS, projection::STATEMENTS];
+pub const STATEMENTS: &[&[Statement]] = &[
+    people::STATEMENTS,
+    accounts::STATEMENTS,
+    transactions::STATEMENTS,
+    projection::STATEMENTS,
+    imports::STATEMENTS,
+];

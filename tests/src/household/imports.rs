@@ -1,7 +1,7 @@
 //! Bank statements: preview, decisions, commit, revert.
 
-use super::{Home, create_account};
-use crate::harness::{Answer, Program, sample, start};
+use super::{Home, create_account, read_own_write};
+use crate::harness::{Answer, Database, Program, sample, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -246,4 +246,88 @@ async fn real_statement(program: &Program, file: &[u8]) {
     let again = self::preview(&home, file).await;
     assert_eq!(commit(&home, &again, json!([])).await.expect(200).body["counts"]["imported"], 0);
     assert_eq!(transactions(&home).await.len(), 4);
+}
+
+#[tokio::test]
+async fn an_import_that_is_cancelled_in_the_queue_says_so_though_its_member_has_left() {
+    let database = Database::create().await;
+    let program = Program::start(&database, &[("WEIR_ROLES", "api")]).await;
+    let home = Home::create(&program).await;
+    let body = json!({"subject": "bob", "role": "editor"});
+    let member = home.alice.post(&home.at("members"), &body).await.expect(201);
+    let bob = program.user("bob").await;
+    let path = home.at(&format!("imports?account_id={}", home.account));
+    let file = statement(&[("20260110", "-4.50", "a1", "Coffee")]);
+    let started = bob.post_file(&path, "application/x-ofx", file.as_bytes()).await.expect(202);
+    super::delete(&home.alice, &home.at("members/bob"), member.version()).await.expect(204);
+    let import = home.at(&format!("imports/{}", started.text("/import_id")));
+    let reading = home.alice.get(&import).await.expect(200);
+    assert_eq!(reading.text("/state"), "reading");
+
+    let cancelled = bob.post(&format!("{}:cancel", started.header("location")), &json!({})).await.expect(200);
+    assert_eq!(cancelled.text("/state"), "cancelled");
+    let seen = read_own_write(&home.alice, &import, &cancelled).await;
+    assert_eq!((seen.text("/state"), seen.version() > reading.version()), ("cancelled", true));
+    let changes =
+        home.alice.get(&home.at(&format!("changes?since={}", seen.version() - 1))).await.expect(200);
+    assert_eq!(changes.body["items"][0]["data"], seen.body);
+    let refused = home.alice.post(&format!("{import}:commit"), &json!({})).await.expect(409);
+    assert_eq!((refused.text("/code"), &refused.body["state"]), ("import-state", &json!("cancelled")));
+    // It is cancelled once, and the worker that finds its job leaves it so.
+    bob.post(&format!("{}:cancel", started.header("location")), &json!({})).await.expect(200);
+    let _worker = Program::start(&database, &[("WEIR_ROLES", "worker")]).await;
+    until_no_jobs(&database).await;
+    assert_eq!(home.alice.get(&import).await.expect(200).body, seen.body);
+}
+
+#[tokio::test]
+async fn an_import_that_is_cancelled_while_it_is_read_says_so_and_its_file_goes() {
+    let (database, program) = start().await;
+    let home = Home::create(&program).await;
+    let mut owner = database.owner().await;
+    let held = owner.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE household.import_row IN SHARE MODE").await.unwrap();
+    let file = statement(&[("20260110", "-4.50", "a1", "Coffee")]);
+    let query = format!("account_id={}", home.account);
+    let started = start_import(&home, &query, file.as_bytes()).await;
+    let operation = started.header("location");
+    while home.alice.get(operation).await.expect(200).text("/state") != "running" {}
+    home.alice.post(&format!("{operation}:cancel"), &json!({})).await.expect(200);
+    held.rollback().await.unwrap();
+    let ended = finished(&home, operation).await;
+    let import = home.at(&format!("imports/{}", started.text("/import_id")));
+    assert_eq!(
+        (ended.text("/state"), read_own_write(&home.alice, &import, &ended).await.text("/state")),
+        ("cancelled", "cancelled")
+    );
+    // Neither a file that was read nor one that never will be is kept.
+    preview(&home, file.as_bytes()).await;
+    let kept = "SELECT count(*) FROM household.import WHERE file IS NOT NULL";
+    assert_eq!(owner.query_one(kept, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn an_import_that_no_worker_could_read_says_that_it_failed() {
+    let database = Database::create().await;
+    let program = Program::start(&database, &[("WEIR_ROLES", "api")]).await;
+    let home = Home::create(&program).await;
+    let file = statement(&[("20260110", "-4.50", "a1", "Coffee")]);
+    let started = start_import(&home, &format!("account_id={}", home.account), file.as_bytes()).await;
+    let owner = database.owner().await;
+    let broken = "ALTER TABLE household.import_row RENAME TO away;
+        UPDATE graphile_worker._private_jobs SET max_attempts = 1";
+    owner.batch_execute(broken).await.unwrap();
+    let _worker = Program::start(&database, &[("WEIR_ROLES", "worker")]).await;
+    let ended = finished(&home, started.header("location")).await;
+    assert_eq!((ended.text("/state"), ended.text("/problem/code")), ("failed", "internal"));
+    let import = home.at(&format!("imports/{}", started.text("/import_id")));
+    assert_eq!(read_own_write(&home.alice, &import, &ended).await.text("/state"), "failed");
+}
+
+async fn until_no_jobs(database: &Database) {
+    let owner = database.owner().await;
+    let waiting = "SELECT count(*) FROM graphile_worker._private_jobs";
+    while owner.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -155,7 +155,8 @@ fn client() -> Client {
         asyncapi: json!({"asyncapi": "3.0.0"}),
     };
     let readiness = app.readiness.clone();
-    Client { router: app.router(vec![toys()], Vec::new()).unwrap(), issuer, readiness, clock }
+    let router = app.router(vec![toys()], Vec::new(), Jobs::new(clock.clone())).unwrap();
+    Client { router, issuer, readiness, clock }
 }
 
 impl Client {

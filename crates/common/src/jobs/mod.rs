@@ -69,6 +69,8 @@ pub struct Jobs(Arc<Shared>);
 struct Shared {
     clock: Clock,
     handlers: RwLock<HashMap<&'static str, Handler>>,
+    /// What is done when an operation ended without its work.
+    settlers: RwLock<HashMap<&'static str, Arc<operation::Settle>>>,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -80,7 +82,7 @@ impl std::fmt::Debug for Jobs {
 impl Jobs {
     /// No handlers yet. The modules add theirs, and then a worker is started where the process has that duty.
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Shared { clock, handlers: RwLock::default() }))
+        Self(Arc::new(Shared { clock, handlers: RwLock::default(), settlers: RwLock::default() }))
     }
 
     /// Says what is done for jobs of `kind`, which is named `module.name`.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -25,11 +26,11 @@ crate::statements! {
         WHERE id = $1 AND state = 'running' RETURNING cancel_requested";
     /// Its end.
     write END_OPERATION = "UPDATE operation SET state = $2, result = $3, problem = $4, updated_at = $5
-        WHERE id = $1 AND state IN ('queued', 'running')";
+        WHERE id = $1 AND state IN ('queued', 'running') RETURNING kind, caller, input";
     /// One that no worker has begun ends at once; one that runs is asked to.
     write CANCEL_OPERATION = "UPDATE operation SET cancel_requested = true, updated_at = $2,
             state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END
-        WHERE id = $1 AND state IN ('queued', 'running')";
+        WHERE id = $1 AND state IN ('queued', 'running') RETURNING kind, caller, input, state = 'cancelled'";
     /// One operation.
     read FIND_OPERATION = "SELECT id, caller, kind, state, progress, result, problem, cancel_requested,
             created_at, updated_at
@@ -149,10 +150,23 @@ pub async fn find(
     row.map(|row| read(&row).map_err(|e| DbError::row(FIND_OPERATION.0.name, e))).transpose()
 }
 
-/// Asks an operation to stop. One that runs does so at its next step; one that has ended stays as it is.
-pub async fn cancel(tx: &mut Tx<'_>, ctx: &Context, id: Uuid) -> Result<(), DbError> {
-    tx.execute(&CANCEL_OPERATION, &[&id, &ctx.now()]).await
+/// An operation that ended without its work having a say: cancelled before a worker began it, or given up after the last
+/// attempt.
+#[derive(Clone, Debug)]
+pub struct Abandoned {
+    /// The subject who started it.
+    pub caller: String,
+    /// What [`create`] was given.
+    pub input: Value,
+    /// `Cancelled` or `Failed`.
+    pub state: State,
+    /// When it ended.
+    pub at: DateTime<Utc>,
 }
+
+/// Settles what an operation was about, in the transaction of its end.
+pub type Settle =
+    dyn for<'t> Fn(&'t mut Tx<'_>, Abandoned) -> BoxFuture<'t, Result<(), DbError>> + Send + Sync;
 
 /// An operation under way, as its work sees it.
 #[derive(Clone)]
@@ -196,6 +210,53 @@ impl Running {
 }
 
 impl Jobs {
+    /// Says what is done with what an operation of `kind` was about when it ended without its work.
+    pub fn abandoned(&self, kind: &'static str, settle: Arc<Settle>) {
+        self.0.settlers.write().insert(kind, settle);
+    }
+
+    /// Asks an operation to stop. One that runs does so at its next step; one that has ended stays as it is.
+    pub async fn cancel(&self, tx: &mut Tx<'_>, ctx: &Context, id: Uuid) -> Result<(), DbError> {
+        let now = ctx.now();
+        let Some(row) = tx.row_opt(&CANCEL_OPERATION, &[&id, &now]).await? else { return Ok(()) };
+        let unreadable = |error| DbError::row(CANCEL_OPERATION.0.name, error);
+        if row.try_get(3).map_err(unreadable)? {
+            self.settle(tx, &row, State::Cancelled, now).await?;
+        }
+        Ok(())
+    }
+
+    /// The row begins with kind, caller and input.
+    async fn settle(
+        &self,
+        tx: &mut Tx<'_>,
+        row: &Row,
+        state: State,
+        at: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        let unreadable = |error| DbError::row(END_OPERATION.0.name, error);
+        let kind: &str = row.try_get(0).map_err(unreadable)?;
+        let settle = self.0.settlers.read().get(kind).cloned();
+        let Some(settle) = settle else { return Ok(()) };
+        let (caller, input) = (row.try_get(1).map_err(unreadable)?, row.try_get(2).map_err(unreadable)?);
+        settle(tx, Abandoned { caller, input, state, at }).await
+    }
+
+    async fn give_up(&self, db: &Db, ctx: &Context, id: Uuid) -> Result<(), DbError> {
+        let (problem, now) = (&given_up(), &ctx.now());
+        db.write(ctx, TxOptions::default(), |tx| {
+            Box::pin(async move {
+                let params: crate::db::SqlParams<'_> =
+                    &[&id, &State::Failed.name(), &None::<Value>, &Some(problem), now];
+                match tx.row_opt(&END_OPERATION, params).await? {
+                    Some(row) => self.settle(tx, &row, State::Failed, *now).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+    }
+
     /// Says what is done for operations of `kind`, which is named `module.name`. The work may be run again from
     /// its start, so it must be one that can be repeated. Its result, or why there is none, is put into the row.
     pub fn operation<F>(
@@ -223,13 +284,10 @@ impl Jobs {
                 }
             }
         };
-        let db = db.clone();
+        let (jobs, db) = (self.clone(), db.clone());
         let give_up = move |ctx: Context, payload: Value| {
-            let db = db.clone();
-            async move {
-                let id = id_of(&payload)?;
-                Ok(end(&db, &ctx, id, State::Failed, None, Some(given_up())).await?)
-            }
+            let (jobs, db) = (jobs.clone(), db.clone());
+            async move { Ok(jobs.give_up(&db, &ctx, id_of(&payload)?).await?) }
         };
         self.add(
             kind,

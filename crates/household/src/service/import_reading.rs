@@ -13,10 +13,10 @@ use crate::store::imports::{Counts, Import, ImportRow, ImportState};
 use crate::store::transactions::EXISTING_MAX;
 use crate::store::{imports, transactions};
 use api::Problem;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use common::context::Context;
-use common::db::{Freshness, Tx, TxOptions};
-use common::jobs::operation::{Progress, Running, Stopped};
+use common::db::{DbError, Freshness, Tx, TxOptions};
+use common::jobs::operation::{Abandoned, Progress, Running, State, Stopped};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -43,10 +43,51 @@ pub(crate) async fn run(service: Arc<Household>, running: Running) -> Result<Val
         Ok(import) => preview(&service, &running.step(), household, &import).await,
         Err(Stopped::Retry(error)) => Err(Stopped::Retry(error)),
         Err(stopped) => {
-            reading.finish(ImportState::Failed, None, Counts::default()).await.map_err(Problem::from)?;
+            let state = match stopped {
+                Stopped::Cancelled => ImportState::Cancelled,
+                Stopped::Failed(_) | Stopped::Retry(_) => ImportState::Failed,
+            };
+            let (now, actor) = (running.step().now(), &*running.caller);
+            let db = &reading.service.db;
+            db.write(&running.step(), TxOptions::default(), |tx| {
+                Box::pin(end_unread(tx, actor, now, household, id, state))
+            })
+            .await?;
             Err(stopped)
         }
     }
+}
+
+/// An operation that ended without its work takes its import with it.
+pub(crate) async fn settle(tx: &mut Tx<'_>, abandoned: Abandoned) -> Result<(), DbError> {
+    let id = |name: &str| {
+        abandoned.input[name].as_str().and_then(|id| id.parse::<Uuid>().ok()).unwrap_or_default()
+    };
+    let state = match abandoned.state {
+        State::Cancelled => ImportState::Cancelled,
+        _ => ImportState::Failed,
+    };
+    end_unread(tx, &abandoned.caller, abandoned.at, id("household"), id("import"), state).await
+}
+
+/// Ends an import whose file was not read, whatever became of its member: it changes nothing else.
+async fn end_unread(
+    tx: &mut Tx<'_>,
+    actor: &str,
+    now: DateTime<Utc>,
+    household: Uuid,
+    id: Uuid,
+    state: ImportState,
+) -> Result<(), DbError> {
+    let Some(mut writing) = Writing::open_to_end(tx, actor, now, household).await? else { return Ok(()) };
+    let Some(mut import) = imports::read_import(tx, household, id).await? else { return Ok(()) };
+    if import.state == ImportState::Reading {
+        (import.state, import.version) = (state, writing.next());
+        imports::update_import(tx, household, &import).await?;
+        writing.put("import.changed", subject(id), &ImportView::of(household, &import), &[]);
+        writing.append(tx).await?;
+    }
+    Ok(())
 }
 
 struct Reading<'r> {
@@ -85,9 +126,7 @@ impl Reading<'_> {
             .map(|((line, read), verdict)| ImportRow { line, read, verdict, transaction: None })
             .collect();
         self.keep(&rows).await?;
-        self.finish(ImportState::Ready, Some(&statement), count(&rows))
-            .await
-            .map_err(|e| Problem::from(e).into())
+        self.finish(&statement, count(&rows)).await.map_err(|e| Problem::from(e).into())
     }
 
     /// Writes the rows in chunks, each a transaction of its own, so that none takes long.
@@ -109,13 +148,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The import's new state, as a change by the one who started it.
-    async fn finish(
-        &self,
-        state: ImportState,
-        statement: Option<&Statement>,
-        counts: Counts,
-    ) -> Result<Import, Error> {
+    /// The import as it was read, as a change by the one who started it.
+    async fn finish(&self, statement: &Statement, counts: Counts) -> Result<Import, Error> {
         let ctx = self.running.step();
         let (now, actor) = (ctx.now(), &*self.running.caller);
         let (household, id) = (self.household, self.import.id);
@@ -128,11 +162,10 @@ impl Reading<'_> {
                     if import.state != ImportState::Reading {
                         return Ok(import);
                     }
-                    (import.state, import.counts, import.version) = (state, counts, writing.next());
-                    if let Some(statement) = statement {
-                        import.bank_account = statement.bank_account.clone();
-                        import.balance = balance_of(statement, import.currency);
-                    }
+                    (import.state, import.counts, import.version) =
+                        (ImportState::Ready, counts, writing.next());
+                    import.bank_account = statement.bank_account.clone();
+                    import.balance = balance_of(statement, import.currency);
                     imports::update_import(tx, household, &import).await?;
                     writing.put("import.changed", subject(id), &ImportView::of(household, &import), &[]);
                     writing.close(tx).await?;

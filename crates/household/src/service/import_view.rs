@@ -74,7 +74,8 @@ pub struct ImportRowView {
 
 impl ImportView {
     pub(crate) fn of(household: Uuid, import: &Import) -> ImportView {
-        let read = !matches!(import.state, ImportState::Reading | ImportState::Failed);
+        use ImportState::{Cancelled, Failed, Reading};
+        let read = !matches!(import.state, Reading | Failed | Cancelled);
         ImportView {
             id: import.id,
             household_id: household,

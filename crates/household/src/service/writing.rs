@@ -6,7 +6,7 @@ use crate::store;
 use api::Stale;
 use chrono::{DateTime, Utc};
 use common::context::Context;
-use common::db::Tx;
+use common::db::{DbError, Tx};
 use common::events::{NewEvent, StreamKey, log};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -80,6 +80,17 @@ impl<'c> Writing<'c> {
         Ok(Writing { household, role, actor, now, head, events: Vec::new() })
     }
 
+    /// The same to end what was begun in somebody's name, who may have left since. `None`: there is no such household.
+    pub(crate) async fn open_to_end(
+        tx: &mut Tx<'_>,
+        actor: &'c str,
+        now: DateTime<Utc>,
+        household: Uuid,
+    ) -> Result<Option<Writing<'c>>, DbError> {
+        let head = log::lock(tx, &[household]).await?.remove(&household);
+        Ok(head.map(|head| Writing { household, role: Role::Viewer, actor, now, head, events: Vec::new() }))
+    }
+
     /// A household that starts; the caller is about to be its owner.
     pub(crate) async fn create(
         tx: &mut Tx<'_>,
@@ -122,7 +133,12 @@ impl<'c> Writing<'c> {
     }
 
     /// Appends what was noted and moves the counter. Nothing noted: nothing is bumped and nobody is told.
-    pub(crate) async fn close(mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) async fn close(self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        Ok(self.append(tx).await?)
+    }
+
+    /// The same where only the database can fail.
+    pub(crate) async fn append(mut self, tx: &mut Tx<'_>) -> Result<(), DbError> {
         let (actor, head) = (self.actor, self.head);
         let stream = StreamKey { kind: STREAM_KIND, id: self.household };
         let events = self.events.iter_mut().zip(1..).map(|(noted, n)| NewEvent {
@@ -134,8 +150,7 @@ impl<'c> Writing<'c> {
             kind: noted.kind,
             schema: EVENT_SCHEMA,
         });
-        log::append(tx, self.now, events.collect()).await?;
-        Ok(())
+        log::append(tx, self.now, events.collect()).await
     }
 
     /// What a revision of a resource comes to. `shown` is the resource as `GET` shows it.

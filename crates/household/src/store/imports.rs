@@ -20,10 +20,10 @@ common::statements! {
             rows_new, rows_duplicate, rows_probable, rows_error, rows_imported
         FROM import WHERE household = $1 AND id = $2";
     /// The file of an import, and which statement of it is wanted.
-    read FIND_FILE = "SELECT file, wanted FROM import WHERE household = $1 AND id = $2";
-    /// What became of an import.
+    read FIND_FILE = "SELECT file, wanted FROM import WHERE household = $1 AND id = $2 AND file IS NOT NULL";
+    /// What became of an import. It was read, or never will be: its file is kept no longer.
     write UPDATE_IMPORT = "UPDATE import SET state = $3, version = $4, bank_account = $5, balance = $6, balance_date = $7,
-            rows_new = $8, rows_duplicate = $9, rows_probable = $10, rows_error = $11, rows_imported = $12
+            rows_new = $8, rows_duplicate = $9, rows_probable = $10, rows_error = $11, rows_imported = $12, file = NULL
         WHERE household = $1 AND id = $2";
     /// Before a file is read again.
     write DELETE_ROWS = "DELETE FROM import_row WHERE household = $1 AND import = $2";
@@ -57,6 +57,8 @@ pub enum ImportState {
     Reverted,
     /// Its file can't be imported.
     Failed,
+    /// Somebody stopped it before its file was read.
+    Cancelled,
 }
 
 impl ImportState {
@@ -68,12 +70,15 @@ impl ImportState {
             ImportState::Committed => "committed",
             ImportState::Reverted => "reverted",
             ImportState::Failed => "failed",
+            ImportState::Cancelled => "cancelled",
         }
     }
 
     fn from_name(name: &str) -> Option<ImportState> {
-        use ImportState::{Committed, Failed, Reading, Ready, Reverted};
-        [Reading, Ready, Committed, Reverted, Failed].into_iter().find(|state| state.name() == name)
+        use ImportState::{Cancelled, Committed, Failed, Reading, Ready, Reverted};
+        [Reading, Ready, Committed, Reverted, Failed, Cancelled]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 

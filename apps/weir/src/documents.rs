@@ -14,7 +14,8 @@ pub fn openapi(modules: &[Module]) -> anyhow::Result<Value> {
 /// What `weir asyncapi` prints and `/asyncapi.json` serves.
 pub fn asyncapi(modules: &[Module]) -> anyhow::Result<Value> {
     let sockets: Vec<_> = modules.iter().flat_map(|m| m.sockets()).collect();
-    Ok(api::asyncapi::document(&sockets)?)
+    let streams: Vec<_> = modules.iter().flat_map(|m| m.event_streams()).collect();
+    Ok(api::asyncapi::document(&sockets, &streams)?)
 }
 
 /// Every scope that an operation of these modules asks for, but those for who looks after the service.

@@ -78,6 +78,14 @@ impl Module {
         }
     }
 
+    /// Its event streams, for the same document.
+    pub fn event_streams(self) -> Vec<api::sse::StreamDocument> {
+        match self {
+            Self::Household => vec![household::stream_document()],
+            Self::Trading | Self::Health => Vec::new(),
+        }
+    }
+
     /// Starts it on its data path, as one of these peers if it has any.
     pub async fn start(self, data_path: DataPath, peers: Option<Peers>) -> anyhow::Result<Running> {
         let mut internal = axum::Router::new();

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use api::auth::{AuthConfig, DevIssuer, Verifier};
 use api::readiness::Readiness;
 use api::socket::{SocketOptions, Sockets};
+use api::sse::{EventStreams, StreamOptions};
 use api::{App, AppConfig, Environment};
 use common::context::{Clock, Context};
 use common::db::{Budget, DbOptions};
@@ -26,7 +27,7 @@ use crate::{modules, policies, telemetry};
 
 /// Jobs that a process runs at once.
 const JOBS_CONCURRENCY: usize = 2;
-/// How often idempotency keys that have expired are deleted.
+/// How often idempotency keys and tickets that have expired are deleted.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked whether the databases answer, for `/readyz` to report.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -96,6 +97,7 @@ impl Server {
                 closing.clone(),
                 sockets.clone(),
             ),
+            event_streams: EventStreams::new(StreamOptions::default(), closing.clone()),
             problems: documents::problems(&config.modules),
             asyncapi: documents::asyncapi(&config.modules)?,
         };
@@ -125,7 +127,7 @@ impl Server {
             internal.map(|(internal, routes)| tokio::spawn(internal.serve(routes, self.shutdown.clone())));
         let looks = tokio::spawn(look(self.data_paths(), self.readiness.clone()));
         if self.config.roles.worker {
-            self.jobs.spawn(expire_keys(self.data_paths(), self.shutdown.clone()));
+            self.jobs.spawn(expire(self.data_paths(), self.shutdown.clone()));
         }
         let closing = self.closing.clone();
         let service = self.router.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
@@ -256,15 +258,22 @@ fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Verifier> {
     Ok(Verifier::new(&trusted, dev, clock.clone()))
 }
 
-/// Forgets answers that no caller may ask for again.
-async fn expire_keys(paths: Vec<DataPath>, shutdown: CancellationToken) {
-    while shutdown.run_until_cancelled(tokio::time::sleep(EXPIRE_EVERY)).await.is_some() {
+/// Forgets answers that no caller may ask for again, and tickets that open nothing any more.
+async fn expire(paths: Vec<DataPath>, shutdown: CancellationToken) {
+    loop {
         for DataPath { db, clock, .. } in &paths {
             let ctx = Context::background(clock.clone());
             if let Err(error) = api::idempotency::delete_expired(&ctx, db).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(module = db.module(), error, "old idempotency keys stay for now");
             }
+            if let Err(error) = api::sse::ticket::delete_expired(&ctx, db).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(module = db.module(), error, "old tickets stay for now");
+            }
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(EXPIRE_EVERY)).await.is_none() {
+            return;
         }
     }
 }

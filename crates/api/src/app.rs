@@ -25,6 +25,7 @@ use crate::problem::registry::{DuplicateCode, Registry};
 use crate::readiness::Readiness;
 use crate::route::{InvalidDocument, Operations};
 use crate::socket::Sockets;
+use crate::sse::EventStreams;
 use crate::{docs, operation};
 
 /// The deadline of an operation that documents no `x-deadline-ms`.
@@ -85,6 +86,8 @@ pub struct App {
     pub limits: Limits,
     /// What all sockets share.
     pub sockets: Sockets,
+    /// What all event streams share.
+    pub event_streams: EventStreams,
     /// Every module's problem types.
     pub problems: Vec<&'static [&'static ProblemType]>,
     /// The document of sockets and event streams.
@@ -139,6 +142,7 @@ impl App {
         // The last layer is the outermost.
         let router = router
             .layer(Extension(self.sockets))
+            .layer(Extension(self.event_streams))
             .layer(from_fn(edge::gate))
             .layer(from_fn_with_state(self.limits, limits::limit))
             .layer(CatchPanicLayer::custom(edge::panicked))
@@ -166,7 +170,8 @@ fn own(databases: Vec<Db>, jobs: Jobs) -> Vec<OpenApiRouter> {
 }
 
 fn registry(modules: &[&'static [&'static ProblemType]]) -> Result<Registry, DuplicateCode> {
-    let own: [&[&'static ProblemType]; 1] = [crate::socket::problems::PROBLEMS];
+    let own: [&[&'static ProblemType]; 2] =
+        [crate::socket::problems::PROBLEMS, crate::sse::problems::PROBLEMS];
     Registry::of(&own.iter().chain(modules).copied().collect::<Vec<_>>())
 }
 

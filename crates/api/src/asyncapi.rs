@@ -1,6 +1,6 @@
-//! The AsyncAPI 3 document of the sockets, written from what the modules declare ([`crate::socket::Operation`],
-//! [`crate::socket::ChannelKind`]) and from the types that they read and write. Nothing in it is kept by hand but
-//! the session's own frames.
+//! The AsyncAPI 3 document of the sockets and event streams, written from what the modules declare
+//! ([`crate::socket::Operation`], [`crate::socket::ChannelKind`], [`crate::sse::StreamDocument`]) and from the types that
+//! they read and write. Nothing in it is kept by hand but the session's own frames.
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -8,6 +8,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use crate::socket::{ChannelKind, ErrorData, MessageKind, Operation, Protocol, Schemas};
+use crate::sse::StreamDocument;
+
+mod streams;
 
 /// A module's socket.
 #[derive(Clone, Copy, Debug)]
@@ -44,17 +47,20 @@ pub enum AsyncApiError {
 }
 
 /// The document, as `/asyncapi.json` serves it.
-pub fn document(sockets: &[SocketDocument]) -> Result<Value, AsyncApiError> {
+pub fn document(sockets: &[SocketDocument], streams: &[StreamDocument]) -> Result<Value, AsyncApiError> {
     let mut parts = Parts::default();
     for socket in sockets {
         parts.add(socket)?;
+    }
+    for stream in streams {
+        parts.add_stream(stream)?;
     }
     Ok(json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Weir",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
+            "description": format!("{ABOUT}\n\n{}", streams::ABOUT),
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -64,6 +70,7 @@ pub fn document(sockets: &[SocketDocument]) -> Result<Value, AsyncApiError> {
                 "description": "`ws` on a development machine",
                 "variables": {"host": {"default": "127.0.0.1:8080"}},
             },
+            streams::SERVER: streams::server(),
         },
         "channels": parts.channels,
         "operations": parts.operations,
@@ -71,7 +78,7 @@ pub fn document(sockets: &[SocketDocument]) -> Result<Value, AsyncApiError> {
     }))
 }
 
-const ABOUT: &str = "Every message is one JSON text frame. In: `{id, op, channel, args}`. Out: `{id?, ch?, seq?, prev?, \
+const ABOUT: &str = "Sockets: every message is one JSON text frame. In: `{id, op, channel, args}`. Out: `{id?, ch?, seq?, prev?, \
     type, data, token?}`. Answers carry the `id` of what they answer and may come out of order. `args.token` is the \
     consistency token of an earlier write: the read sees at least that. A socket without an `Authorization` header \
     sends `auth` first, within five seconds; `auth` again prolongs it. On a channel `seq` is the number of the \
@@ -155,10 +162,15 @@ impl Parts {
             "address": socket.address,
             "title": socket.name,
             "summary": socket.summary,
+            "servers": [{"$ref": "#/servers/weir"}],
             "messages": members,
             "bindings": {"ws": {"method": "GET"}},
         });
         self.channels.insert(socket.name.to_owned(), address);
+        self.keep(schemas)
+    }
+
+    fn keep(&mut self, schemas: Schemas) -> Result<(), AsyncApiError> {
         for (name, schema) in schemas {
             let schema = json(&schema)?;
             match self.schemas.get(&name) {
@@ -356,9 +368,36 @@ mod tests {
         }],
     };
 
+    const STREAM: StreamDocument = StreamDocument {
+        name: "toys",
+        address: "/v1/toys/{toy}/live",
+        ticket_address: "/v1/toys/{toy}/live/events",
+        summary: "A toy's changes",
+        parameters: &[("toy", "Which one")],
+        messages: &[MessageKind { name: "change", summary: "It changed", data: SchemaOf::of::<Place>() }],
+    };
+
+    #[test]
+    fn a_stream_is_described_with_the_frames_that_every_stream_has() {
+        let document = document(&[], &[STREAM]).unwrap();
+        let channel = &document["channels"]["toys"];
+        assert_eq!(channel["address"], "/v1/toys/{toy}/live");
+        assert_eq!(channel["parameters"]["toy"]["description"], "Which one");
+        let names: Vec<_> = channel["messages"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["position", "change", "reset", "end"]);
+        let messages = &document["components"]["messages"];
+        assert_eq!(messages["toys.change"]["payload"]["$ref"], "#/components/schemas/Place");
+        assert_eq!(messages["toys.change"]["headers"]["properties"]["event"]["const"], "change");
+        // The last message leaves the client its number.
+        assert!(messages["toys.end"]["headers"]["properties"]["id"].is_null());
+        let with_ticket = &document["channels"]["toys.ticket"];
+        assert_eq!(with_ticket["address"], "/v1/toys/{toy}/live/events");
+        assert_eq!(document["operations"]["toys"]["action"], "send");
+    }
+
     #[test]
     fn what_is_declared_is_in_the_document() {
-        let document = document(&[SOCKET]).unwrap();
+        let document = document(&[SOCKET], &[]).unwrap();
         assert_eq!(document["channels"]["toy"]["address"], "/v1/toy/ws");
         assert_eq!(document["operations"]["toy.order.place"]["action"], "receive");
         let payload = &document["components"]["messages"]["toy.order.place.request"]["payload"];
@@ -372,7 +411,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document(&[SOCKET]).unwrap();
+        let document = document(&[SOCKET], &[STREAM]).unwrap();
         let mut found = 0;
         let mut rest = vec![&document];
         while let Some(value) = rest.pop() {

@@ -99,7 +99,9 @@ pub mod problem;
 pub mod readiness;
 pub mod reply;
 pub mod route;
+mod seats;
 pub mod socket;
+pub mod sse;
 pub mod stale;
 mod trace;
 

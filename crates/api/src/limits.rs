@@ -13,7 +13,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::limit::{self, Class, Layer, Limits, Permit, Quota, Refusal, Who};
-use http::header::{ACCEPT, CONTENT_LENGTH, UPGRADE};
+use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::{Frame, SizeHint};
 
@@ -73,7 +73,7 @@ fn class_of(request: &Request) -> Class {
     };
     let operation = request.extensions().get::<Arc<Operation>>();
     match *request.method() {
-        Method::GET if has(UPGRADE, "websocket") || has(ACCEPT, "text/event-stream") => Class::Stream,
+        Method::GET if has(UPGRADE, "websocket") || operation.is_some_and(|it| it.streams) => Class::Stream,
         Method::GET | Method::HEAD => Class::Read,
         _ if operation.is_some_and(|it| it.body_bytes_max > BODY_BYTES_MAX) && large() => Class::Bulk,
         _ => Class::Write,

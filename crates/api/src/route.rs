@@ -10,11 +10,12 @@ use common::context::Priority;
 use http::Method;
 use serde_json::Value;
 use utoipa::openapi::path::{Operation as Documented, ParameterIn, PathItem};
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::{OpenApi, RefOr, Response};
 
 use crate::action::routed;
 use crate::extract::body::BODY_BYTES_MAX;
 use crate::problem::{Problem, kinds};
+use crate::sse::EVENT_STREAM;
 
 /// `x-scope` of an operation that needs no token.
 pub const PUBLIC: &str = "public";
@@ -42,6 +43,8 @@ pub(crate) struct Operation {
     pub(crate) priority: Priority,
     /// What it works on, for the limits of resources: the first noun of its path.
     pub(crate) resource: Option<String>,
+    /// Whether its answer is an event stream, which lasts.
+    pub(crate) streams: bool,
     query: HashSet<String>,
 }
 
@@ -132,6 +135,7 @@ impl Operation {
             body_bytes_max: bytes.map_err(|error| error.to_string())?,
             priority,
             resource: resource_of(path).map(ToOwned::to_owned),
+            streams: documented.responses.responses.values().any(is_event_stream),
             query: parameters
                 .filter_map(|parameter| match parameter {
                     RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(it.name.clone()),
@@ -160,6 +164,10 @@ impl Operation {
     }
 }
 
+fn is_event_stream(response: &RefOr<Response>) -> bool {
+    matches!(response, RefOr::T(response) if response.content.contains_key(EVENT_STREAM))
+}
+
 /// `trading` of `/v1/trading/orders`. What stands alone, as `/v1/me`, works on nothing.
 fn resource_of(path: &str) -> Option<&str> {
     path.strip_prefix("/v1/")?.split_once('/').map(|(resource, _)| resource)
@@ -176,6 +184,7 @@ impl Operation {
             body_bytes_max: BODY_BYTES_MAX,
             priority: Priority::Normal,
             resource: Some(resource.into()),
+            streams: false,
             query: HashSet::new(),
         }
     }
@@ -211,6 +220,18 @@ mod tests {
         let problem = operation.check_query("dry=1&dyr=2&id=3").unwrap_err();
         let pointers: Vec<_> = problem.errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/query/dyr", "/query/id"]);
+    }
+
+    #[test]
+    fn an_operation_streams_if_its_answer_is_an_event_stream() {
+        let streams = |media_type: &str| {
+            let answer = json!({"description": "", "content": {media_type: {}}});
+            let operation =
+                json!({"operationId": "follow_it", "x-scope": "public", "responses": {"200": answer}});
+            let operations = Operations::of(&document(operation)).unwrap();
+            operations.find("/v1/orders/{id}/~cancel", &Method::POST).unwrap().streams
+        };
+        assert!(streams("text/event-stream") && !streams("application/json"));
     }
 
     #[test]

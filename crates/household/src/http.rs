@@ -6,6 +6,7 @@ mod categories;
 mod changes;
 mod households;
 mod imports;
+mod live;
 mod members;
 mod transactions;
 
@@ -50,5 +51,8 @@ pub fn routes() -> OpenApiRouter<Arc<Household>> {
         .action(routes!(imports::commit_import))
         .action(routes!(imports::revert_import))
         .routes(routes!(changes::list_changes))
+        .routes(routes!(live::follow_household))
+        .routes(routes!(live::create_live_ticket))
+        .routes(routes!(live::follow_household_with_ticket))
         .routes(routes!(changes::get_summary))
 }

@@ -30,6 +30,7 @@ use crate::store;
 use common::cache::{Cache, CacheSpec, Caches, Class, Versioned};
 use common::context::Context;
 use common::db::{Db, DbError, Freshness};
+use common::events::Feeds;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -42,18 +43,20 @@ const HOUSEHOLD_TTL: Duration = Duration::from_secs(600);
 /// The household module: what its routes call.
 pub struct Household {
     pub(crate) db: Db,
+    pub(crate) feeds: Feeds,
     roles: Cache<Role>,
     households: Cache<(i64, HouseholdContent)>,
 }
 
 impl Household {
-    pub(crate) fn new(db: Db, caches: &Caches) -> Household {
+    pub(crate) fn new(db: Db, feeds: Feeds, caches: &Caches) -> Household {
         // Strong: a member who was removed reads nothing more from the moment that the removal is acknowledged.
         let roles = CacheSpec { name: "role", schema: 1, class: Class::Strong, ttl: ROLE_TTL };
         // Eventual: a name that is a moment old does no harm, and who has written it has a token.
         let households =
             CacheSpec { name: "household", schema: 1, class: Class::Eventual, ttl: HOUSEHOLD_TTL };
-        Household { db, roles: caches.open(roles), households: caches.open(households) }
+        let (roles, households) = (caches.open(roles), caches.open(households));
+        Household { db, feeds, roles, households }
     }
 
     /// The one place where reading is allowed or not: the caller's role, or `NotFound` for a stranger. What is written is

@@ -130,6 +130,11 @@ impl User {
         Ok(answer)
     }
 
+    /// `GET` of an answer that lasts; its body is read by whoever asked.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        self.request(Method::GET, path, headers).send().await.unwrap()
+    }
+
     /// `GET`
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], None).await

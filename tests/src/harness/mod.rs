@@ -2,6 +2,7 @@
 
 mod asyncapi;
 mod database;
+mod events;
 mod http;
 mod program;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 pub use asyncapi::AsyncApi;
 pub use database::Database;
+pub use events::Events;
 pub use http::{Answer, User};
 pub use program::{Program, load_demo};
 

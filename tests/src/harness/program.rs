@@ -1,6 +1,7 @@
 //! The program as a process of its own: started, asked, stopped, killed.
 
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -39,6 +40,7 @@ pub struct Program {
     pub base: String,
     /// `http://127.0.0.1:port` of `/metrics`.
     pub admin: String,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Program {
@@ -66,11 +68,29 @@ impl Program {
                 _ => said.push(line),
             }
         };
-        // The pipe must not fill up.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let lines = Arc::new(Mutex::new(said));
+        let kept = lines.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                kept.lock().unwrap().push(line);
+            }
+        });
         let address =
             |name: &str| format!("http://{}", ready[name].as_str().expect("the log says the address"));
-        Self { process, base: address("listen"), admin: address("admin") }
+        Self { process, base: address("listen"), admin: address("admin"), log: lines }
+    }
+
+    /// What it has logged so far, line by line.
+    pub fn logged(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The memory that it holds.
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.process.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// A person with every module's scopes.

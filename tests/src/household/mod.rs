@@ -3,7 +3,9 @@
 mod changes;
 mod edits;
 mod imports;
+mod live;
 mod members;
+mod tickets;
 mod totals;
 mod transactions;
 
@@ -62,7 +64,11 @@ impl Home {
 
     /// The number of the newest change.
     pub async fn head(&self) -> i64 {
-        let mut since = 0;
+        self.head_after(0).await
+    }
+
+    /// The same where what is not after a number is no longer kept.
+    pub async fn head_after(&self, mut since: i64) -> i64 {
         loop {
             let changes = self.alice.get(&self.at(&format!("changes?since={since}"))).await.expect(200);
             since = changes.body["next_since"].as_i64().unwrap();

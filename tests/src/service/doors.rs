@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::contract::Contract;
-use crate::harness::{Answer, Program, User, start};
+use crate::harness::{Answer, Events, Program, User, start};
 use crate::health::heart_rate;
 use crate::trading::market::{SYMBOL, Trader, list_shares, order};
 
@@ -21,6 +21,18 @@ struct Door {
     path: String,
     /// What a token must allow; `None`: the door is open to all, or to everyone with a token.
     scope: Option<String>,
+}
+
+impl Door {
+    /// Whether its answer is an event stream.
+    fn streams(&self) -> bool {
+        self.said["responses"]["200"]["content"]["text/event-stream"].is_object()
+    }
+
+    /// Where a ticket for it is made.
+    fn ticket_maker(&self) -> String {
+        self.path.replace("/events?ticket=guessed", "/tickets")
+    }
 }
 
 /// Every operation, with Alice's ids put into its path.
@@ -56,6 +68,8 @@ fn required_query(operation: &Value, ids: &BTreeMap<(&str, &str), String>) -> St
     let values = required.map(|p| match p["name"].as_str().unwrap() {
         "metric" => "metric=heart_rate".to_owned(),
         "account_id" => format!("account_id={}", ids[&("households", "account_id")]),
+        // A ticket of Alice's would open for whoever has it.
+        "ticket" => "ticket=guessed".to_owned(),
         other => panic!("what is a good {other}?"),
     });
     let query = values.collect::<Vec<_>>().join("&");
@@ -185,7 +199,20 @@ async fn each_door_to_a_read_opens_for_its_owner_who_is_sent_nothing_twice() {
     let is_read = |door: &&Door| {
         door.method == Method::GET && door.scope.as_deref() != Some("operator") && !door.path.ends_with("/ws")
     };
+    let mut streams = 0;
     for door in doors(&document, &ids).iter().filter(is_read) {
+        if door.streams() {
+            // It lasts, so it has no whole body and no tag. The other one's ticket is made for it.
+            let path = match door.path.contains("ticket=") {
+                true => {
+                    alice.post(&door.ticket_maker(), &json!({})).await.expect(201).text("/url").to_owned()
+                }
+                false => door.path.clone(),
+            };
+            Events::open(&alice, &path, None).await;
+            streams += 1;
+            continue;
+        }
         let answer = knock(&alice, door, &ids).await;
         assert_eq!(answer.status, 200, "{}: {}", door.operation, answer.body);
         contract.hold(&door.said, &answer, "the owner's own");
@@ -200,6 +227,7 @@ async fn each_door_to_a_read_opens_for_its_owner_who_is_sent_nothing_twice() {
             _ => assert_ne!(again.body, answer.body, "{} {tag}", door.operation),
         }
     }
+    assert_eq!(streams, 2);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use super::*;
 use crate::auth::{AuthConfig, DevIssuer, TokenRequest};
 use crate::socket::SocketOptions;
+use crate::sse::StreamOptions;
 use crate::{
     Actions, Anyone, Ctx, IdempotencyKey, IfMatch, IfNoneMatch, Json, Page, PageRequest, Path, Problem,
     Query, Reply,
@@ -151,6 +152,7 @@ fn client() -> Client {
         readiness: Readiness::default(),
         limits,
         sockets,
+        event_streams: EventStreams::new(StreamOptions::default(), CancellationToken::new()),
         problems: Vec::new(),
         asyncapi: json!({"asyncapi": "3.0.0"}),
     };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use common::context::Context;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode, Version};
 
 use super::{Edge, Seen, consistency, headers, log};
 use crate::page::NextCursor;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemType, Rendered, kinds};
+use crate::sse::NO_STORE;
 use crate::trace::{TRACEPARENT, X_REQUEST_ID};
 
 pub(super) fn finish(
@@ -32,6 +33,9 @@ pub(super) fn finish(
     let headers = response.headers_mut();
     if let Some(context) = context {
         consistency::give_back(context, edge.secure, headers);
+    }
+    if seen.operation.as_ref().is_some_and(|it| it.streams) {
+        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
     }
     headers::complete(headers, edge.secure);
     headers.insert(TRACEPARENT, seen.trace.traceparent());

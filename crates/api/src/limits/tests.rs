@@ -156,7 +156,7 @@ async fn a_stream_holds_no_permit_and_a_probe_has_no_limit() {
     let router = router();
     let mut open = Vec::new();
     for _ in 0..4 {
-        let answer = get_toy(&router, &[("x-subject", "anna"), ("accept", "text/event-stream")]).await;
+        let answer = get_toy(&router, &[("x-subject", "anna"), ("upgrade", "websocket")]).await;
         assert_eq!(answer.status(), StatusCode::OK);
         open.push(answer);
     }
@@ -173,6 +173,7 @@ fn what_is_sent_decides_what_kind_of_work_it_is() {
             Request::builder().method(method).header(header.0, header.1).body(Body::empty()).unwrap();
         let mut operation = Operation::on_resource("toys");
         operation.body_bytes_max = bytes_max;
+        operation.streams = header == ("x-operation", "streams");
         request.extensions_mut().insert(Arc::new(operation));
         class_of(&request)
     };
@@ -184,7 +185,9 @@ fn what_is_sent_decides_what_kind_of_work_it_is() {
     assert_eq!(class(Method::DELETE, usual, ("if-match", "\"v1\"")), Class::Write);
     assert_eq!(class(Method::HEAD, usual, ("accept", "*/*")), Class::Read);
     assert_eq!(class(Method::GET, usual, ("upgrade", "websocket")), Class::Stream);
-    assert_eq!(class(Method::GET, usual, ("accept", "text/event-stream")), Class::Stream);
+    assert_eq!(class(Method::GET, usual, ("x-operation", "streams")), Class::Stream);
+    // Whoever only asks for one would hold a permit less.
+    assert_eq!(class(Method::GET, usual, ("accept", "text/event-stream")), Class::Read);
 }
 
 #[tokio::test]

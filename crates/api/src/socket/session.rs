@@ -23,8 +23,9 @@ use super::in_flight::{Done, InFlight};
 use super::meter::Meter;
 use super::outbox::Outbox;
 use super::protocol::{ChannelEnd, Protocol};
-use super::upgrade::{Seat, Shared};
+use super::upgrade::Shared;
 use crate::problem::Problem;
+use crate::seats::Seat;
 
 /// Messages that are read before finished calls and channels have their turn again.
 const READ_BURST: usize = 64;

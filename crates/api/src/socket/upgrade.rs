@@ -1,6 +1,5 @@
 //! From an HTTP request to a session: what all sockets of the program share, and the extractor of a route.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use common::context::Context;
 use common::limit::Limits;
 use http::request::Parts;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +18,7 @@ use super::session::Session;
 use crate::auth::Verifier;
 use crate::context::{Authentication, Surroundings, authenticated};
 use crate::problem::{Problem, kinds};
+use crate::seats::{Seat, Seats};
 
 /// A message that is larger than allowed, but by less than this factor, is read to its end, so that the client
 /// gets the close frame and not a reset connection.
@@ -79,7 +78,7 @@ pub(super) struct Shared {
     pub options: SocketOptions,
     pub shutdown: CancellationToken,
     tasks: TaskTracker,
-    seats: Mutex<HashMap<Arc<str>, usize>>,
+    seats: Seats,
 }
 
 impl Sockets {
@@ -91,41 +90,18 @@ impl Sockets {
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let seats = Mutex::default();
+        let seats = Seats::new(options.sockets_per_subject_max);
         Self(Arc::new(Shared { verifier, limits, options, shutdown, tasks, seats }))
     }
 }
 
 impl Shared {
     /// A place among the subject's sockets, while there is one.
-    pub fn seat(self: &Arc<Self>, subject: &Arc<str>) -> Result<Seat, Problem> {
-        let seats_max = self.options.sockets_per_subject_max;
-        let mut seats = self.seats.lock();
-        let taken = seats.entry(subject.clone()).or_default();
-        if *taken >= seats_max {
-            let detail = format!("one subject may hold {seats_max} open sockets");
-            return Err(Problem::of(&TOO_MANY_SOCKETS).detail(detail));
-        }
-        *taken += 1;
-        Ok(Seat { shared: self.clone(), subject: subject.clone() })
-    }
-}
-
-/// One of a subject's open sockets; its place is free again when this is dropped.
-pub(super) struct Seat {
-    shared: Arc<Shared>,
-    subject: Arc<str>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.shared.seats.lock();
-        if let Some(taken) = seats.get_mut(&self.subject) {
-            *taken -= 1;
-            if *taken == 0 {
-                seats.remove(&self.subject);
-            }
-        }
+    pub fn seat(&self, subject: &Arc<str>) -> Result<Seat, Problem> {
+        self.seats.take(subject).ok_or_else(|| {
+            let detail = format!("one subject may hold {} open sockets", self.seats.per_subject_max());
+            Problem::of(&TOO_MANY_SOCKETS).detail(detail)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::store::projection::{self, Logged};
 use chrono::{DateTime, Utc};
 use common::context::Context;
 use common::db::Freshness;
+use common::events::Event;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -68,16 +69,33 @@ impl Household {
             return Err(Error::ChangesReset { floor: floor.unwrap_or(head + 1), head });
         }
         let next_since = logged.last().map_or(since, |last| last.seq);
-        let items = logged.into_iter().map(|change| shown(household, change)).collect();
+        let items = logged.into_iter().map(|change| Change::of(household, change)).collect();
         Ok(Changes { items, next_since, more: next_since < head })
     }
 }
 
-fn shown(household: Uuid, logged: Logged) -> Change {
-    let (kind, id) = match logged.subject.split_once('/') {
-        Some((kind, id)) => (kind.to_owned(), id.to_owned()),
-        None => (logged.subject, household.to_string()),
-    };
-    let deleted = logged.resource.is_null();
-    Change { seq: logged.seq, at: logged.at, actor: logged.actor, kind, id, deleted, data: logged.resource }
+impl Change {
+    fn of(household: Uuid, logged: Logged) -> Change {
+        let (kind, id) = match logged.subject.split_once('/') {
+            Some((kind, id)) => (kind.to_owned(), id.to_owned()),
+            None => (logged.subject, household.to_string()),
+        };
+        let deleted = logged.resource.is_null();
+        Change {
+            seq: logged.seq,
+            at: logged.at,
+            actor: logged.actor,
+            kind,
+            id,
+            deleted,
+            data: logged.resource,
+        }
+    }
+
+    /// The same of an event that was followed.
+    pub(crate) fn of_event(household: Uuid, event: &Event) -> Change {
+        let resource = event.body.get("resource").cloned().unwrap_or_default();
+        let (actor, subject) = (event.actor.clone(), event.subject.clone());
+        Change::of(household, Logged { seq: event.seq, at: event.at, actor, subject, resource })
+    }
 }

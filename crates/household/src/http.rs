@@ -54,5 +54,6 @@ pub fn routes() -> OpenApiRouter<Arc<Household>> {
         .routes(routes!(live::follow_household))
         .routes(routes!(live::create_live_ticket))
         .routes(routes!(live::follow_household_with_ticket))
+        .routes(routes!(changes::check_integrity))
         .routes(routes!(changes::get_summary))
 }

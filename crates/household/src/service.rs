@@ -7,6 +7,7 @@ mod import_commit;
 pub(crate) mod import_reading;
 mod import_view;
 mod imports;
+mod integrity;
 mod people;
 mod totals;
 mod transactions;
@@ -18,6 +19,7 @@ pub use import_commit::{DecisionOnRow, Decisions};
 pub use import_view::{ImportRowView, ImportView, StatementView};
 pub use imports::NewImport;
 pub(crate) use imports::READ_IMPORT;
+pub use integrity::{Integrity, IntegrityCheck};
 pub use people::{HouseholdView, NewHousehold, NewMember};
 pub use totals::{AccountChange, AsOf, Balance, CategoryTotal, CurrencyTotal, Summary};
 pub use transactions::{NewTransaction, SourceView, TransactionFilter, TransactionView};
@@ -32,6 +34,7 @@ use common::context::Context;
 use common::db::{Db, DbError, Freshness};
 use common::events::Feeds;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// How long a role is kept in the process and in Redis; the class says how fresh it is all the same.
@@ -46,6 +49,7 @@ pub struct Household {
     pub(crate) feeds: Feeds,
     roles: Cache<Role>,
     households: Cache<(i64, HouseholdContent)>,
+    integrity_turns: Semaphore,
 }
 
 impl Household {
@@ -56,7 +60,7 @@ impl Household {
         let households =
             CacheSpec { name: "household", schema: 1, class: Class::Eventual, ttl: HOUSEHOLD_TTL };
         let (roles, households) = (caches.open(roles), caches.open(households));
-        Household { db, feeds, roles, households }
+        Household { db, feeds, roles, households, integrity_turns: Semaphore::new(integrity::AT_ONCE_MAX) }
     }
 
     /// The one place where reading is allowed or not: the caller's role, or `NotFound` for a stranger. What is written is

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod imports;
+pub(crate) mod integrity;
 pub mod people;
 pub mod projection;
 pub mod transactions;
@@ -15,4 +16,5 @@ pub const STATEMENTS: &[&[Statement]] = &[
     transactions::STATEMENTS,
     projection::STATEMENTS,
     imports::STATEMENTS,
+    integrity::STATEMENTS,
 ];

@@ -3,6 +3,7 @@
 mod changes;
 mod edits;
 mod imports;
+mod integrity;
 mod live;
 mod members;
 mod tickets;

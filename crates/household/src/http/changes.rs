@@ -1,7 +1,7 @@
-//! `/v1/households/{household_id}/changes` and `…/summaries/{month}`
+//! `/v1/households/{household_id}/changes`, `…/summaries/{month}` and `…/integrity`
 
 use crate::model::Month;
-use crate::service::{CHANGES_MAX, Changes, Household, Summary};
+use crate::service::{CHANGES_MAX, Changes, Household, Integrity, Summary};
 use api::problem::kinds;
 use api::{Ctx, Path, Problem, Query, Reply};
 use axum::extract::State;
@@ -78,4 +78,27 @@ pub(super) async fn get_summary(
         )
     })?;
     Ok(Reply::ok(&service.get_summary(&ctx, household, month).await?))
+}
+
+/// Check the books.
+///
+/// Recomputes the household from its rows and its changes, in one snapshot: splits, double entry, transfers, balances, month
+/// totals, the numbers of the changes, and the versions of all rows.
+#[utoipa::path(
+    get, path = "/v1/households/{household_id}/integrity", operation_id = "check_integrity", tag = "household",
+    responses((status = 200, description = "What the checks found", body = Integrity)),
+    extensions(
+        ("x-scope" = json!("household:read")),
+        ("x-precondition" = json!("none")),
+        ("x-freshness" = json!("read-your-writes")),
+        ("x-priority" = json!("background")),
+        ("x-deadline-ms" = json!(10000)),
+    ),
+)]
+pub(super) async fn check_integrity(
+    State(service): State<Arc<Household>>,
+    ctx: Ctx,
+    Path(household): Path<Uuid>,
+) -> Result<Reply, Problem> {
+    Ok(Reply::ok(&service.check_integrity(&ctx, household).await?))
 }

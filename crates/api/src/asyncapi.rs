@@ -79,11 +79,12 @@ pub fn document(sockets: &[SocketDocument], streams: &[StreamDocument]) -> Resul
 }
 
 const ABOUT: &str = "Sockets: every message is one JSON text frame. In: `{id, op, channel, args}`. Out: `{id?, ch?, seq?, prev?, \
-    type, data, token?}`. Answers carry the `id` of what they answer and may come out of order. `args.token` is the \
+    type, data, token?, credit?}`. Answers carry the `id` of what they answer and may come out of order. `args.token` is the \
     consistency token of an earlier write: the read sees at least that. A socket without an `Authorization` header \
     sends `auth` first, within five seconds; `auth` again prolongs it. On a channel `seq` is the number of the \
     stream and `prev` the number sent before on this channel; `resume_from` at the subscription goes on after a \
-    number. Close codes: 1001 the server stops, 1009 a message is too large, 4401 no valid token, 4408 too slow \
+    number. Where a module lends credit, the last `credit` of a frame says how much may be under way, sent and not yet \
+    answered; what is more than that is refused with `no-credit` and nothing of it is done. Close codes: 1001 the server stops, 1009 a message is too large, 4401 no valid token, 4408 too slow \
     (connect and resume), 4429 too many sockets.";
 
 #[derive(Default)]
@@ -124,7 +125,8 @@ impl Parts {
             let (name, summary) = (operation.name, operation.summary);
             let request = request(name, None, &args);
             let request = self.message(socket, &mut members, &format!("{name}.request"), summary, request);
-            let answer = answer("reply", &reply, &[("token", json!({"type": "string"}))]);
+            let more = [("token", json!({"type": "string"})), ("credit", credit())];
+            let answer = answer("reply", &reply, &more);
             let answer = self.message(socket, &mut members, &format!("{name}.reply"), summary, answer);
             self.receive(socket, name, summary, &request, &answer);
         }
@@ -234,6 +236,10 @@ fn id() -> Value {
     json!({"type": ["string", "number"], "description": "Chosen by the client and echoed"})
 }
 
+fn credit() -> Value {
+    json!({"type": "integer", "minimum": 0, "description": "Where it is lent: how much may be under way from now on"})
+}
+
 fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
 }
@@ -312,12 +318,21 @@ fn session() -> [(&'static str, &'static str, Value, Value); 3] {
 }
 
 /// The frames of the session that answer nothing: name, summary, payload.
-fn session_frames(error: &Value) -> [(&'static str, &'static str, Value); 4] {
+fn session_frames(error: &Value) -> [(&'static str, &'static str, Value); 5] {
     let text = json!({"type": "string"});
     let channel = [("ch", text.clone()), ("seq", json!({"type": "integer", "format": "int64"}))];
     let closing = object(&["code", "reason"], json!({"code": {"type": "integer"}, "reason": text}));
     [
-        ("error", "A message was not done", answer("error", error, &channel[..1])),
+        (
+            "error",
+            "A message was not done",
+            answer("error", error, &[channel[0].clone(), ("credit", credit())]),
+        ),
+        (
+            "credit",
+            "Where a module lends credit: how much may be under way, after the sign-in and when it changed",
+            answer("credit", &json!({"type": "object"}), &[("credit", credit())]),
+        ),
         (
             "heartbeat",
             "A channel was silent; its last number again",

@@ -84,6 +84,7 @@ pub(super) struct Frame<'a> {
     /// JSON.
     pub data: Option<&'a str>,
     pub token: Option<&'a str>,
+    pub credit: Option<u32>,
 }
 
 impl Frame<'_> {
@@ -118,15 +119,19 @@ impl Frame<'_> {
             out.push_str(token);
             out.push('"');
         }
+        if let Some(credit) = self.credit {
+            write!(out, ",\"credit\":{credit}").expect("a String takes everything");
+        }
         out.push('}');
         out
     }
 }
 
 /// An error frame.
-pub(super) fn error(id: &Id, channel: Option<&str>, error: &SocketError) -> String {
+pub(super) fn error(id: &Id, channel: Option<&str>, credit: Option<u32>, error: &SocketError) -> String {
     let data = to_raw_value(error).expect("an error has no map with keys other than strings");
-    Frame { id: Some(id), channel, kind: "error", data: Some(data.get()), ..Frame::default() }.encode()
+    Frame { id: Some(id), channel, kind: "error", data: Some(data.get()), credit, ..Frame::default() }
+        .encode()
 }
 
 /// The members of `args` that the session itself understands.
@@ -215,9 +220,13 @@ mod tests {
             kind: "delta",
             data: Some("[1]"),
             token: Some("t"),
+            credit: Some(5),
             id: None,
         };
         let text = frame.encode();
-        assert_eq!(text, r#"{"ch":"book:1","seq":9,"prev":7,"type":"delta","data":[1],"token":"t"}"#);
+        assert_eq!(
+            text,
+            r#"{"ch":"book:1","seq":9,"prev":7,"type":"delta","data":[1],"token":"t","credit":5}"#
+        );
     }
 }

@@ -55,6 +55,16 @@ pub const RESUME_TOO_OLD: ProblemType = ProblemType {
                   and begin with a fresh snapshot. `floor` is the oldest number that can be resumed from.",
 };
 
+/// More would be under way than was granted.
+pub const NO_CREDIT: ProblemType = ProblemType {
+    code: "no-credit",
+    title: "There is no credit for the message",
+    status: 429,
+    explanation: "The last `credit` of a frame says how much may be under way: sent and not yet answered. Nothing of this \
+                  message was taken. Send it again when answers have come or more was granted, or send less at once. \
+                  `needed` is what the message takes, `under_way` what was under way.",
+};
+
 /// All of them, for the registry.
 pub const PROBLEMS: &[&ProblemType] = &[
     &UNKNOWN_OPERATION,
@@ -64,4 +74,5 @@ pub const PROBLEMS: &[&ProblemType] = &[
     &TOO_MANY_SUBSCRIPTIONS,
     &TOO_MANY_SOCKETS,
     &RESUME_TOO_OLD,
+    &NO_CREDIT,
 ];

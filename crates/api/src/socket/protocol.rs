@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use common::context::Context;
+use common::limit::Class;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use garde::Validate;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::credit::Credit;
 use super::describe::{ChannelKind, Operation};
 use super::error::SocketError;
 use crate::extract::body;
@@ -38,6 +40,17 @@ pub trait Protocol: Send + Sync + 'static {
     /// The largest message that the socket takes.
     fn message_bytes_max(&self) -> usize {
         MESSAGE_BYTES_MAX
+    }
+
+    /// What kind of work a message of this operation is, by the size of its `args`.
+    fn class(&self, operation: &Operation, _args_bytes: usize) -> Class {
+        operation.class
+    }
+
+    /// This socket's account, where the module lends credit: the session tells the client of it, and [`Protocol::call`]
+    /// takes from it.
+    fn credit(&self) -> Option<&Credit> {
+        None
     }
 
     /// Starts one operation. The messages of a socket are passed here one by one in the order in which they

@@ -74,7 +74,7 @@ impl Session {
         let (taken, args) = take_session_args(request.args, false)?;
         let ctx = self.message_context(taken)?;
         allowed(&ctx, operation.scope)?;
-        let permit = self.admit(&ctx, operation.class)?;
+        let permit = self.admit(&ctx, self.protocol.class(operation, args.get().len()))?;
         let call = self.protocol.call(&ctx, operation.name, &args);
         self.calls.push(InFlight::Call { id: id.clone(), ctx, call, _permit: permit });
         Ok(())

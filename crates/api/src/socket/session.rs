@@ -10,12 +10,13 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use chrono::{DateTime, Utc};
 use common::context::{Caller, Context};
 use futures_util::future::{BoxFuture, poll_fn};
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::channels::Channels;
+use super::credit::Credit;
 use super::end::End;
 use super::envelope::{self, Frame, Id};
 use super::error::SocketError;
@@ -43,6 +44,9 @@ pub(super) struct Session {
     pub(super) calls: FuturesUnordered<InFlight>,
     pub(super) channels: Channels,
     outbox: Outbox,
+    /// Ready when the client may have to be told of its credit.
+    credit_changes: Option<BoxStream<'static, ()>>,
+    credit_told: Option<u32>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     timer: Pin<Box<Sleep>>,
     auth_by: Instant,
@@ -70,6 +74,8 @@ impl Session {
             calls: FuturesUnordered::new(),
             channels: Channels::default(),
             outbox: Outbox::new(options.queue_bytes_max, options.queue_frames_max),
+            credit_changes: protocol.credit().map(Credit::changes),
+            credit_told: None,
             // A token of its own, so that sockets don't share the lock of one.
             shutdown: Box::pin(shared.shutdown.child_token().cancelled_owned()),
             timer: Box::pin(tokio::time::sleep_until(now)),
@@ -105,7 +111,11 @@ impl Session {
             self.on_time()?;
         }
         loop {
-            let moved = self.sign_in(cx)? | self.finish_calls(cx) | self.pull(cx)? | self.read(cx)?;
+            let moved = self.sign_in(cx)?
+                | self.tell_credit(cx)
+                | self.finish_calls(cx)
+                | self.pull(cx)?
+                | self.read(cx)?;
             if moved {
                 continue;
             }
@@ -127,6 +137,30 @@ impl Session {
         Ok(true)
     }
 
+    /// Tells a client that is known what it may have under way, if that is something new.
+    fn tell_credit(&mut self, cx: &mut Task<'_>) -> bool {
+        if self.seat.is_none() {
+            return false;
+        }
+        let Some(changes) = &mut self.credit_changes else { return false };
+        let Poll::Ready(changed) = changes.poll_next_unpin(cx) else { return false };
+        if changed.is_none() {
+            self.credit_changes = None;
+        }
+        let before = self.credit_told;
+        let credit = self.credit();
+        if credit != before {
+            self.send(&Frame { kind: "credit", credit, ..Frame::default() });
+        }
+        true
+    }
+
+    /// What the client may have under way; it is about to be told.
+    fn credit(&mut self) -> Option<u32> {
+        self.credit_told = self.protocol.credit().map(Credit::tell);
+        self.credit_told
+    }
+
     fn finish_calls(&mut self, cx: &mut Task<'_>) -> bool {
         let mut moved = false;
         while let Poll::Ready(Some(done)) = self.calls.poll_next_unpin(cx) {
@@ -140,16 +174,20 @@ impl Session {
         match done {
             Done::Called { id, ctx, result: Ok(reply) } => {
                 let token = ctx.written_token().map(|token| token.encode());
-                let data = Some(reply.data.get());
+                let (data, credit) = (Some(reply.data.get()), self.credit());
                 self.send(&Frame {
                     id: Some(&id),
                     kind: "reply",
                     data,
                     token: token.as_deref(),
+                    credit,
                     ..Frame::default()
                 });
             }
-            Done::Called { id, result: Err(error), .. } => self.send_error(&id, &error),
+            Done::Called { id, result: Err(error), .. } => {
+                let credit = self.credit();
+                self.push(envelope::error(&id, None, credit, &error));
+            }
             Done::Subscribed { id, name, serial, result } => {
                 let Some(json) = self.channels.reserved(&name, serial) else { return };
                 match result {
@@ -168,7 +206,7 @@ impl Session {
                     }
                     Err(error) => {
                         self.channels.release(&name, serial);
-                        self.push(envelope::error(&id, Some(&json), &error));
+                        self.push(envelope::error(&id, Some(&json), None, &error));
                     }
                 }
             }
@@ -300,7 +338,7 @@ impl Session {
     }
 
     pub(super) fn send_error(&mut self, id: &Id, error: &SocketError) {
-        self.push(envelope::error(id, None, error));
+        self.push(envelope::error(id, None, None, error));
     }
 
     fn send_unsubscribed(&mut self, id: &Id, name: &str, error: Option<&SocketError>) {

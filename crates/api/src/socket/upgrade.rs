@@ -20,9 +20,9 @@ use crate::context::{Authentication, Surroundings, authenticated};
 use crate::problem::{Problem, kinds};
 use crate::seats::{Seat, Seats};
 
-/// A message that is larger than allowed, but by less than this factor, is read to its end, so that the client
-/// gets the close frame and not a reset connection.
-const OVERSIZE_READ_FACTOR: usize = 4;
+/// A message that is larger than allowed, but by no more than this, is read to its end, so that the client gets the
+/// close frame and not a reset connection.
+const OVERSIZE_READ_BYTES: usize = 256 * 1024;
 /// What the socket gathers before it writes; a flush follows when there is nothing more to gather.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -143,7 +143,7 @@ impl Upgrade {
             Err(problem) => return problem.into_response(),
         };
         let running = shared.tasks.token();
-        let read_bytes_max = protocol.message_bytes_max().saturating_mul(OVERSIZE_READ_FACTOR);
+        let read_bytes_max = protocol.message_bytes_max().saturating_add(OVERSIZE_READ_BYTES);
         upgrade
             .max_message_size(read_bytes_max)
             .max_frame_size(read_bytes_max)

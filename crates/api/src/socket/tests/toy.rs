@@ -28,8 +28,8 @@ use crate::auth::{AuthConfig, DevIssuer, TokenRequest, Verifier};
 use crate::context::{Authentication, Surroundings};
 use crate::socket::problems::RESUME_TOO_OLD;
 use crate::socket::{
-    Call, Channel, ChannelEnd, ChannelKind, ChannelMessage, MessageKind, Operation, Protocol, Reply,
-    SchemaOf, SocketError, SocketOptions, Sockets, Subscribe, Subscribing, Upgrade,
+    Call, Channel, ChannelEnd, ChannelKind, ChannelMessage, Credit, CreditPool, MessageKind, Operation,
+    Protocol, Reply, SchemaOf, SocketError, SocketOptions, Sockets, Subscribe, Subscribing, Upgrade,
 };
 
 /// What a client of the toy is answered within, or the test has failed.
@@ -46,6 +46,8 @@ pub struct Toy {
     pub head: watch::Sender<i64>,
     /// The token that the last call saw.
     pub seen: Mutex<Token>,
+    /// Where it lends credit, what `take` takes from.
+    pub pool: Option<CreditPool>,
 }
 
 const fn operation(name: &'static str) -> Operation {
@@ -76,13 +78,14 @@ const OPERATIONS: &[Operation] = &[
     operation("gated"),
     operation("note"),
     operation("write"),
+    operation("take"),
     Operation { class: Class::Bulk, ..operation("costly") },
     Operation { scope: "admin", ..operation("secret") },
 ];
 const CHANNELS: &[ChannelKind] = &[channel("ticks", false), channel("price", true)];
 
-/// The futures share the toy.
-pub struct ToyProtocol(pub Arc<Toy>);
+/// One socket's side; all share the toy.
+pub struct ToyProtocol(Arc<Toy>, Option<Credit>);
 
 impl Protocol for ToyProtocol {
     fn name(&self) -> &'static str {
@@ -101,6 +104,10 @@ impl Protocol for ToyProtocol {
         4_096
     }
 
+    fn credit(&self) -> Option<&Credit> {
+        self.1.as_ref()
+    }
+
     fn call(&self, ctx: &Context, op: &'static str, args: &RawValue) -> Call {
         let toy = self.0.clone();
         let (ctx, args) = (ctx.clone(), args.to_owned());
@@ -108,8 +115,17 @@ impl Protocol for ToyProtocol {
         if op == "note" {
             toy.noted.lock().push(args.get().to_owned());
         }
+        let taken = (op == "take").then(|| {
+            let amount = args.get().parse().expect("args say how much");
+            self.1.as_ref().expect("it lends credit").take(amount)
+        });
         async move {
+            let taken = taken.transpose()?;
             match op {
+                "take" => {
+                    toy.gate.acquire().await.expect("the gate is never closed").forget();
+                    drop(taken);
+                }
                 "gated" => toy.gate.acquire().await.expect("the gate is never closed").forget(),
                 "write" => {
                     let mut token = Token::default();
@@ -194,11 +210,17 @@ const POLICIES: &str = r#"
 
 impl Server {
     pub async fn start(options: SocketOptions) -> Self {
+        Self::lending(options, None).await
+    }
+
+    /// The same with credit.
+    pub async fn lending(options: SocketOptions, pool: Option<CreditPool>) -> Self {
         let toy = Arc::new(Toy {
             gate: Semaphore::new(0),
             noted: Mutex::default(),
             head: watch::Sender::new(0),
             seen: Mutex::default(),
+            pool,
         });
         let (clock, shutdown, tasks) = (Clock::default(), CancellationToken::new(), TaskTracker::new());
         let issuer = DevIssuer::new(Environment::Development, None, Vec::new(), clock.clone()).unwrap();
@@ -206,11 +228,12 @@ impl Server {
         let verifier = Verifier::new(&config, Some(issuer.clone()), clock.clone());
         let limits = Limits::with_capacity(POLICIES, 1_024).unwrap();
         let sockets = Sockets::new(verifier.clone(), limits, options, shutdown.clone(), tasks.clone());
-        let protocol: Arc<dyn Protocol> = Arc::new(ToyProtocol(toy.clone()));
+        let shared = toy.clone();
         let edge_clock = clock.clone();
         let route = any(move |upgrade: Upgrade| {
-            let protocol = protocol.clone();
-            async move { upgrade.serve(protocol) }
+            let toy = shared.clone();
+            let credit = toy.pool.as_ref().map(CreditPool::open);
+            async move { upgrade.serve(Arc::new(ToyProtocol(toy, credit))) }
         });
         let edge = move |mut request: axum::extract::Request, next: axum::middleware::Next| {
             let (verifier, clock) = (verifier.clone(), edge_clock.clone());

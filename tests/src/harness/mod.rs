@@ -5,6 +5,7 @@ mod database;
 mod events;
 mod http;
 mod program;
+mod socket;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub use database::Database;
 pub use events::Events;
 pub use http::{Answer, User};
 pub use program::{Program, load_demo};
+pub use socket::Socket;
 
 /// What `cargo xtask test` has started and says in the environment.
 pub fn setting(name: &str) -> String {

@@ -1,74 +1,19 @@
-//! A client of a socket, as small as can be. Every frame that it is sent is held to the AsyncAPI document.
+//! A client of trading's socket.
 
-use std::collections::{HashMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::market::with;
-use crate::harness::{AsyncApi, Program, User};
+use crate::harness::{self, Program, User};
 
-/// An open socket. What comes out of order is kept until it is asked for.
-pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The module that it belongs to.
-    module: String,
-    /// What was asked under each id.
-    asked: HashMap<u64, String>,
-    waiting: VecDeque<Value>,
-    last_id: u64,
-}
+/// An open socket.
+pub struct Socket(harness::Socket);
 
 impl Socket {
-    /// Opens trading's, signed in by its header.
+    /// Opens one, signed in by its header.
     pub async fn open(program: &Program, user: &User) -> Self {
-        Self::open_at(program, user, "/v1/trading/ws").await
-    }
-
-    /// Opens one, signed in by its header if there is a token.
-    pub async fn open_at(program: &Program, user: &User, path: &str) -> Self {
-        let address = format!("{}{path}", program.base.replacen("http", "ws", 1));
-        let mut request = address.into_client_request().unwrap();
-        if !user.token.is_empty() {
-            request.headers_mut().insert("authorization", format!("Bearer {}", user.token).parse().unwrap());
-        }
-        let (stream, _) = connect_async(request).await.unwrap();
-        let module = path.split('/').nth(2).unwrap().to_owned();
-        Self { stream, module, asked: HashMap::new(), waiting: VecDeque::new(), last_id: 0 }
-    }
-
-    /// Sends an operation and gives its id.
-    pub async fn send(&mut self, op: &str, args: Value) -> u64 {
-        self.send_frame(&mut json!({"op": op, "args": args})).await
-    }
-
-    /// Sends a frame with an id of its own, and gives that.
-    pub async fn send_frame(&mut self, frame: &mut Value) -> u64 {
-        self.last_id += 1;
-        frame["id"] = json!(self.last_id);
-        self.asked.insert(self.last_id, frame["op"].as_str().unwrap_or_default().to_owned());
-        self.stream.send(Message::text(frame.to_string())).await.unwrap();
-        self.last_id
-    }
-
-    /// Sends what may be no frame at all, and gives the error that answers no id.
-    pub async fn say(&mut self, text: &str) -> Value {
-        self.stream.send(Message::text(text)).await.unwrap();
-        self.next_that(|frame| frame["type"] == "error" && frame["id"].is_null()).await
-    }
-
-    /// The answer to a message, be it a reply or an error.
-    pub async fn answer(&mut self, id: u64) -> Value {
-        self.next_that(|frame| frame["id"] == id).await
-    }
-
-    /// The next answer, whatever it answers.
-    pub async fn any_answer(&mut self) -> Value {
-        self.next_that(|frame| frame["id"].is_u64()).await
+        Self(harness::Socket::open(program, "/v1/trading/ws", user).await)
     }
 
     /// Places an order of an account and gives the reply's data.
@@ -78,37 +23,18 @@ impl Socket {
         assert_eq!(answer["type"], "reply", "{answer:#}");
         answer["data"].clone()
     }
+}
 
-    /// Subscribes to a channel; the answer, be it good or bad.
-    pub async fn subscribe(&mut self, channel: &str, args: Value) -> Value {
-        let mut frame = json!({"op": "subscribe", "channel": channel, "args": args});
-        let id = self.send_frame(&mut frame).await;
-        self.answer(id).await
+impl Deref for Socket {
+    type Target = harness::Socket;
+
+    fn deref(&self) -> &harness::Socket {
+        &self.0
     }
+}
 
-    /// The next message of a channel, heartbeats aside.
-    pub async fn next(&mut self, channel: &str) -> Value {
-        self.next_that(|frame| {
-            frame["ch"] == channel && frame["id"].is_null() && frame["type"] != "heartbeat"
-        })
-        .await
-    }
-
-    async fn next_that(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        if let Some(at) = self.waiting.iter().position(&wanted) {
-            return self.waiting.remove(at).expect("it was found there");
-        }
-        loop {
-            let Message::Text(text) = self.stream.next().await.expect("the socket is open").unwrap() else {
-                continue;
-            };
-            let frame: Value = serde_json::from_str(&text).unwrap();
-            let op = frame["id"].as_u64().and_then(|id| self.asked.get(&id));
-            AsyncApi::of_program().hold(&self.module, op.map(String::as_str), &frame);
-            if wanted(&frame) {
-                return frame;
-            }
-            self.waiting.push_back(frame);
-        }
+impl DerefMut for Socket {
+    fn deref_mut(&mut self) -> &mut harness::Socket {
+        &mut self.0
     }
 }

@@ -74,7 +74,8 @@ impl Module {
     pub fn sockets(self) -> Vec<api::asyncapi::SocketDocument> {
         match self {
             Self::Trading => vec![trading::socket_document()],
-            Self::Household | Self::Health => Vec::new(),
+            Self::Household => Vec::new(),
+            Self::Health => vec![health::socket_document()],
         }
     }
 

@@ -9,9 +9,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::socket::{Credit, CreditPool, Taken};
 use chrono::{Datelike, NaiveDate};
 use common::DataPath;
-use common::batch::{BatchOptions, Batcher};
+use common::batch::{BatchError, BatchOptions, Batcher};
 use common::context::{Clock, Context, Priority};
 use common::db::{Db, DbError, Token};
 use parking_lot::Mutex;
@@ -29,10 +30,20 @@ const SHARDS: usize = 4;
 pub const SAMPLES_MAX: usize = 5_000;
 /// Requests in one transaction at most.
 const REQUESTS_MAX: usize = 256;
-/// Requests that may wait in a shard.
-const QUEUE_MAX: usize = 1_024;
+/// What all requests of this process together may have under way: four batches for each shard. Who has an account with it
+/// is told what it may send; who has none waits for room.
+const CREDIT: u32 = (SHARDS * SAMPLES_MAX * 4) as u32;
+/// What one socket may have under way while most of that is free: a full batch.
+const SOCKET_CREDIT: u32 = SAMPLES_MAX as u32;
+/// So many bytes take as much credit as a sample, so that few large ones can't take more memory than many small ones.
+const CREDIT_BYTES: usize = 1_024;
+/// Requests that may wait in a shard: never the first bound that is met, for each takes credit.
+const QUEUE_MAX: usize = CREDIT as usize;
 /// How long a batch may take, all its repetitions included.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The type of the event that a transaction leaves in each person's stream.
+pub const SAMPLES_RECORDED: &str = "samples_recorded";
 
 /// Who sends, and what it says of its numbering.
 #[derive(Clone, Debug)]
@@ -209,10 +220,19 @@ impl From<Refusal> for Error {
 
 type Answer = Result<Outcome, Refusal>;
 
+/// What a request takes of the credit: its samples, or its KiB when those are more.
+pub fn credit_for(samples: usize, bytes: usize) -> u32 {
+    u32::try_from(samples.max(bytes.div_ceil(CREDIT_BYTES)).max(1)).unwrap_or(u32::MAX)
+}
+
+/// A request with its credit, which is given back when its transaction is over.
+type Queued = (Submission, Taken);
+
 /// All shards. Clones share them.
 #[derive(Clone)]
 pub struct Collectors {
-    shards: Arc<[Batcher<Submission, Answer>]>,
+    shards: Arc<[Batcher<Queued, Answer>]>,
+    credit: CreditPool,
 }
 
 impl Collectors {
@@ -227,25 +247,53 @@ impl Collectors {
         let options = || BatchOptions {
             bytes_max: SAMPLES_MAX,
             queue_max: QUEUE_MAX,
-            weigh: |submission: &Submission| submission.items.len().max(1),
+            weigh: |(submission, _): &Queued| submission.items.len().max(1),
             ..BatchOptions::new("health.collector", REQUESTS_MAX)
         };
         let shard = |_| {
             let recorder = recorder.clone();
             Batcher::spawn(options(), &data_path.shutdown, &data_path.tasks, move |batch| {
                 let recorder = recorder.clone();
-                async move { recorder.collect(batch).await }
+                async move {
+                    let (batch, taken): (Vec<Submission>, Vec<Taken>) = batch.into_iter().unzip();
+                    let answers = recorder.collect(batch).await;
+                    // Before they are answered, so that the answers can tell of it.
+                    drop(taken);
+                    answers
+                }
             })
         };
-        Self { shards: (0..SHARDS).map(shard).collect() }
+        Self { shards: (0..SHARDS).map(shard).collect(), credit: CreditPool::new(CREDIT, SOCKET_CREDIT) }
     }
 
-    /// Records a request's items with what else arrives, and tells the context's token.
+    /// The account of a socket that sends.
+    pub fn open_credit(&self) -> Credit {
+        self.credit.open()
+    }
+
+    /// Records a request's items with what else arrives, and tells the context's token. Without room it waits.
     pub async fn submit(&self, ctx: &Context, submission: Submission) -> Result<Outcome, Error> {
+        let bytes = submission.items.iter().map(|item| item.raw.len()).sum();
+        let needed = credit_for(submission.items.len(), bytes);
+        let taken = self.credit.take(ctx, needed).await.ok_or(BatchError::Full)?;
+        self.queue(ctx, submission, taken)?.await
+    }
+
+    /// Puts a request into its queue, in the order of the calls; the future records it as [`Collectors::submit`] does.
+    pub fn queue(
+        &self,
+        ctx: &Context,
+        submission: Submission,
+        taken: Taken,
+    ) -> Result<impl Future<Output = Result<Outcome, Error>> + Send + use<>, Error> {
         let shard = submission.person.as_u128() as usize % self.shards.len();
-        let outcome = self.shards[shard].submit(ctx, submission).await??;
-        ctx.wrote(&outcome.token);
-        Ok(outcome)
+        let answer = self.shards[shard].offer(ctx, (submission, taken))?;
+        let ctx = ctx.clone();
+        Ok(async move {
+            let outcome = answer.await??;
+            ctx.wrote(&outcome.token);
+            Ok(outcome)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong in health, and what each is for a client.
 
 use api::problem::kinds;
+use api::socket::SocketError;
 use api::{Problem, ProblemType, Stale};
 use common::batch::BatchError;
 use common::db::DbError;
@@ -89,5 +90,11 @@ impl From<Error> for Problem {
             Error::Db(error) => error.into(),
             Error::Problem(problem) => problem,
         }
+    }
+}
+
+impl From<Error> for SocketError {
+    fn from(error: Error) -> Self {
+        Problem::from(error).into()
     }
 }

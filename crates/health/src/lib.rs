@@ -4,6 +4,8 @@
 //! and days. What comes in goes through [`collector`] (several requests in one transaction), which asks [`model`] what is
 //! new; foreign formats have a file each ([`openmhealth`]).
 //!
+//! It comes in over HTTP and over the socket ([`mod@stream`]), which share bodies ([`wire`]), numbers and collectors.
+//!
 //! The promise: everything named in an acknowledgement is on disk, and nothing is counted twice.
 
 pub mod collector;
@@ -14,6 +16,8 @@ pub mod model;
 pub mod openmhealth;
 pub mod service;
 pub mod store;
+mod stream;
+pub mod wire;
 
 use std::sync::Arc;
 
@@ -25,6 +29,7 @@ pub use error::PROBLEMS;
 pub use http::routes;
 pub use service::Health;
 pub use store::STATEMENTS;
+pub use stream::{CHANNELS, OPERATIONS};
 
 /// What the streams of people are called.
 pub const STREAM_KIND: &str = "person";
@@ -56,4 +61,15 @@ pub fn router(health: Arc<Health>) -> OpenApiRouter {
 /// The module's part of the document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
+}
+
+/// What the socket speaks, for the document.
+pub fn socket_document() -> api::asyncapi::SocketDocument {
+    api::asyncapi::SocketDocument {
+        name: stream::NAME,
+        address: "/v1/health/ws",
+        summary: "Send what devices measure, and follow what is known of a person",
+        operations: OPERATIONS,
+        channels: CHANNELS,
+    }
 }

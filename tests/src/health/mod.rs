@@ -1,15 +1,20 @@
 //! What devices measured, through the public API.
 
 mod access;
+mod credit;
 mod ingestion;
 mod openmhealth;
 mod people;
+mod sending;
 mod series;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, User};
+use crate::harness::{Answer, Program, Socket, User};
+
+/// Where the socket is.
+pub const SOCKET: &str = "/v1/health/ws";
 
 /// A person of the user's, in a zone, and the path of it.
 pub async fn make_person(user: &User, zone: &str) -> String {
@@ -46,4 +51,36 @@ pub fn statuses(answer: &Answer) -> Vec<&str> {
     let results =
         answer.body["results"].as_array().unwrap_or_else(|| panic!("no results: {:#}", answer.body));
     results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+/// Sends over a socket; its answer, be it a reply or an error.
+pub async fn send_over(socket: &mut Socket, device: &str, body: &Value) -> Value {
+    let id = socket.send("samples.send", beside_device(device, body)).await;
+    socket.answer(id).await
+}
+
+/// The arguments of `samples.send`: the body with the device of a path beside it.
+pub fn beside_device(device: &str, body: &Value) -> Value {
+    let mut args = body.clone();
+    args["device"] = id_of(device).into();
+    args
+}
+
+/// The last part of a path.
+pub fn id_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap()
+}
+
+/// Each result's status, of an answer's `data`.
+pub fn statuses_in(data: &Value) -> Vec<&str> {
+    let results = data["results"].as_array().unwrap_or_else(|| panic!("no results: {data:#}"));
+    results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+/// Every rule holds for everybody; what the checks said.
+pub async fn check(program: &Program) -> Value {
+    let operator = program.user_with("operator", &["operator"]).await;
+    let found = operator.get("/v1/health/invariants?limit=100").await.expect(200).body;
+    assert_eq!((&found["ok"], &found["next_cursor"]), (&json!(true), &Value::Null), "{found:#}");
+    found
 }

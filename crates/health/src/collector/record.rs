@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::{DateTime, Utc};
 use common::db::{DbError, Tx};
 use common::events::{NewEvent, StreamKey, log};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::plan::{Plan, Written};
-use super::{Answer, Sender, Status, Submission, conflict_reason};
+use super::{Answer, SAMPLES_RECORDED, Sender, Status, Submission, conflict_reason};
 use crate::STREAM_KIND;
 use crate::model::receipt::Receipt;
 use crate::model::rollup::Rollup;
@@ -83,6 +84,8 @@ struct Change {
     seq: i64,
     rows: i32,
     stored: u32,
+    /// When the first and the last of what is stored began.
+    span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     quarantined: u32,
     numberings: Vec<serde_json::Value>,
     more: Vec<serde_json::Value>,
@@ -135,6 +138,8 @@ impl<'a> Recorded<'a> {
         });
         change.rows += 1;
         change.stored += 1;
+        let (first, last) = change.span.unwrap_or((reading.start, reading.start));
+        change.span = Some((first.min(reading.start), last.max(reading.start)));
         if reading.is_rolled_up() {
             let (person, metric) = (submission.person, reading.metric.id);
             let quarter = (person, metric, bucket_start(reading.start));
@@ -203,11 +208,12 @@ impl<'a> Recorded<'a> {
                     seq: change.seq,
                     actor,
                     subject,
-                    kind: "samples_recorded",
+                    kind: SAMPLES_RECORDED,
                     schema: SCHEMA,
                     // The rows themselves carry the event's number.
                     body: json!({
                         "stored": change.stored,
+                        "span": change.span,
                         "quarantined": change.quarantined,
                         "numberings": change.numberings,
                         "more": change.more,

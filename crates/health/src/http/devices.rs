@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Ctx, IdempotencyKey, Json, Page, PageRequest, Path, Problem, Reply};
+use api::{Ctx, IdempotencyKey, IfMatch, Json, MergePatch, Page, PageRequest, Path, Prefer, Problem, Reply};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::after_id;
-use super::people::no_nul;
+use super::people::{edited, no_nul};
 use crate::Health;
 use crate::error::Error;
 use crate::model::person::{Device as DeviceModel, Numbering as NumberingModel};
-use crate::service::DeviceDetails;
+use crate::service::{DeviceDetails, Revision};
 
 /// Something that measures a person.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,6 +60,23 @@ pub struct NewDevice {
     /// An id of the client's own, whose byte 8 is 0x80 plus the person's bucket. Without one the server makes it.
     #[garde(skip)]
     id: Option<Uuid>,
+    #[garde(length(chars, max = 100), custom(no_nul))]
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    manufacturer: String,
+    #[garde(length(chars, min = 1, max = 100), custom(no_nul))]
+    #[schema(min_length = 1, max_length = 100)]
+    model: String,
+    #[garde(length(chars, max = 100), custom(no_nul))]
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    serial: String,
+}
+
+/// What may be changed of a device.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceLabel {
     #[garde(length(chars, max = 100), custom(no_nul))]
     #[serde(default)]
     #[schema(max_length = 100)]
@@ -153,6 +170,61 @@ pub async fn get_device(
     let receipts = health.list_numberings(&ctx, device.id).await?;
     let receipts = receipts.iter().map(Receipt::from).collect();
     Ok(Reply::ok(&DeviceState { device: device.into(), receipts }))
+}
+
+/// Change what a device is called.
+///
+/// `If-Match` takes the device's `version`. With `Prefer: handling=lenient` a stale change is merged with what others did,
+/// when it touches other fields.
+#[utoipa::path(
+    patch, path = "/v1/health/devices/{device}", operation_id = "update_device", tag = "health",
+    params(("device" = Uuid, Path, description = "The device")),
+    request_body(content = DeviceLabel, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "The changed device", body = Device)),
+    extensions(
+        ("x-scope" = json!("health:write")),
+        ("x-precondition" = json!("version")),
+        ("x-freshness" = json!("strong")),
+    ),
+)]
+pub async fn update_device(
+    State(health): State<Arc<Health>>,
+    ctx: Ctx,
+    Path(id): Path<Uuid>,
+    IfMatch(seen): IfMatch,
+    prefer: Prefer,
+    patch: MergePatch,
+) -> Result<Reply, Problem> {
+    let device = &health.own_device(&ctx, id).await?;
+    let (shared, context, patch) = (&*health, &ctx.0, &patch);
+    let revision = Revision { seen, lenient: prefer.lenient };
+    let device = health
+        .db()
+        .write(&ctx, Default::default(), |tx| {
+            Box::pin(async move {
+                let change = |was: &DeviceDetails| {
+                    let label = patch.apply(&DeviceLabel::from(was)).map_err(Error::Problem)?;
+                    Ok(DeviceDetails::from(label))
+                };
+                shared.update_device(context, tx, device, revision, change).await
+            })
+        })
+        .await?;
+    Ok(edited(device.map(Device::from), |device| device.version))
+}
+
+impl From<&DeviceDetails> for DeviceLabel {
+    fn from(details: &DeviceDetails) -> Self {
+        let DeviceDetails { manufacturer, model, serial } = details.clone();
+        Self { manufacturer, model, serial }
+    }
+}
+
+impl From<DeviceLabel> for DeviceDetails {
+    fn from(label: DeviceLabel) -> Self {
+        let DeviceLabel { manufacturer, model, serial } = label;
+        Self { manufacturer, model, serial }
+    }
 }
 
 impl From<DeviceModel> for Device {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    Ctx, IdempotencyKey, IfMatch, IfNoneMatch, Json, MergePatch, Page, PageRequest, Path, Problem, Reply,
+    Ctx, IdempotencyKey, IfMatch, IfNoneMatch, Json, MergePatch, Page, PageRequest, Path, Prefer, Problem,
+    Reply,
 };
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use super::after_id;
 use crate::Health;
 use crate::error::Error;
 use crate::model::person::Person as PersonModel;
-use crate::service::PersonDetails;
+use crate::service::{Edited, PersonDetails, Revision};
 
 /// Somebody whose measurements are kept.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,7 +120,8 @@ pub async fn get_person(
 
 /// Change a person.
 ///
-/// Who moves to another zone has its days made anew there.
+/// Who moves to another zone has its days made anew there. With `Prefer: handling=lenient` a stale change is merged with
+/// what others did, when it touches other fields.
 #[utoipa::path(
     patch, path = "/v1/health/people/{person}", operation_id = "update_person", tag = "health",
     params(("person" = Uuid, Path, description = "The person")),
@@ -136,9 +138,11 @@ pub async fn update_person(
     ctx: Ctx,
     Path(id): Path<Uuid>,
     IfMatch(seen): IfMatch,
+    prefer: Prefer,
     patch: MergePatch,
 ) -> Result<Reply, Problem> {
     let (shared, context, patch) = (&*health, &ctx.0, &patch);
+    let revision = Revision { seen, lenient: prefer.lenient };
     let person = health
         .db()
         .write(&ctx, Default::default(), |tx| {
@@ -147,11 +151,17 @@ pub async fn update_person(
                     let changed = patch.apply(&NewPerson::from(was)).map_err(Error::Problem)?;
                     changed.details().map_err(Error::Problem)
                 };
-                shared.update_person(context, tx, id, seen, change).await
+                shared.update_person(context, tx, id, revision, change).await
             })
         })
         .await?;
-    Ok(Reply::ok(&Person::from(person.clone())).etag(person.version))
+    Ok(edited(person.map(Person::from), |person| person.version))
+}
+
+/// 200, and whether the edit was merged.
+pub(super) fn edited<T: Serialize>(edited: Edited<T>, version: impl Fn(&T) -> i64) -> Reply {
+    let reply = Reply::ok(&edited.resource).etag(version(&edited.resource));
+    if edited.merged { reply.preference_applied() } else { reply }
 }
 
 impl NewPerson {

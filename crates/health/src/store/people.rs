@@ -32,6 +32,8 @@ common::statements! {
     /// A device that starts; nothing happens when the id is taken.
     write INSERT_DEVICE = "INSERT INTO device (id, person, manufacturer, model, serial, epoch, version, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING id";
+    /// A changed device, under its lock.
+    write UPDATE_DEVICE = "UPDATE device SET manufacturer = $2, model = $3, serial = $4, version = $5 WHERE id = $1";
     /// A device's numberings, the latest first.
     read LIST_NUMBERINGS = "SELECT device, epoch, received::text, newest, waived::text FROM receipt
         WHERE device = $1 ORDER BY epoch DESC LIMIT $2";
@@ -46,10 +48,15 @@ common::statements! {
 
 /// A person by id. That there is none is only believed of the writer, for a standby may not have it yet.
 pub async fn find_person(db: &Db, ctx: &Context, id: Uuid) -> Result<Option<Person>, DbError> {
-    let mut row = db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_PERSON, &[&id]).await?;
-    if row.is_none() {
-        row = db.read_opt(ctx, Freshness::Strong, &FIND_PERSON, &[&id]).await?;
+    match db.read_opt(ctx, Freshness::ReadYourWrites, &FIND_PERSON, &[&id]).await? {
+        Some(row) => person_of(&row).map(Some),
+        None => find_person_now(db, ctx, id).await,
     }
+}
+
+/// A person by id, as it is at the writer.
+pub async fn find_person_now(db: &Db, ctx: &Context, id: Uuid) -> Result<Option<Person>, DbError> {
+    let row = db.read_opt(ctx, Freshness::Strong, &FIND_PERSON, &[&id]).await?;
     row.as_ref().map(person_of).transpose()
 }
 
@@ -119,6 +126,12 @@ pub async fn insert_device(tx: &mut Tx<'_>, device: &Device) -> Result<bool, DbE
         .row_opt(&INSERT_DEVICE, &[id, person, manufacturer, model, serial, epoch, version, created_at])
         .await?;
     Ok(made.is_some())
+}
+
+/// A changed device.
+pub async fn update_device(tx: &mut Tx<'_>, device: &Device) -> Result<(), DbError> {
+    let Device { id, manufacturer, model, serial, version, .. } = device;
+    tx.execute(&UPDATE_DEVICE, &[id, manufacturer, model, serial, version]).await
 }
 
 /// A device's numberings, the latest first, at most 100.

@@ -149,16 +149,7 @@ pub async fn list_samples(
             &[&person, &metric, &from, &stretch.to, &change, &position, &stretch.limit],
         )
         .await?;
-    let mut complete = complete_of(&rows, |row| SampleRow {
-        place: SamplePlace(row.get(2), row.get(3), row.get(4)),
-        end: row.get(5),
-        value: row.get(6),
-        given: (row.get(7), row.get(8)),
-        statistic: row.get(9),
-        device: (row.get(10), row.get(11), row.get(12)),
-        source: (row.get(13), row.get(14)),
-        extra: row.get(15),
-    });
+    let mut complete = complete_of(&rows, sample_of);
     complete.rows.sort_by_key(|row| (row.place.0, row.place.1, row.place.2));
     Ok(complete)
 }
@@ -214,6 +205,20 @@ pub async fn list_quarantine(
             received_at: row.get(11),
         })
         .collect())
+}
+
+/// A sample that stands behind two other columns.
+pub(super) fn sample_of(row: &Row) -> SampleRow {
+    SampleRow {
+        place: SamplePlace(row.get(2), row.get(3), row.get(4)),
+        end: row.get(5),
+        value: row.get(6),
+        given: (row.get(7), row.get(8)),
+        statistic: row.get(9),
+        device: (row.get(10), row.get(11), row.get(12)),
+        source: (row.get(13), row.get(14)),
+        extra: row.get(15),
+    }
 }
 
 fn complete_of<T>(rows: &[Row], item: impl FnMut(&Row) -> T) -> Complete<T> {

@@ -71,6 +71,11 @@ pub async fn lock_devices(
     Ok((locked, found))
 }
 
+/// Locks one device, before the stream of its person.
+pub async fn lock_device(tx: &mut Tx<'_>, device: Uuid) -> Result<(), DbError> {
+    tx.rows(&LOCK_DEVICES, &[&[device].as_slice()]).await.map(drop)
+}
+
 /// A numbered item that was received before: is this its content?
 #[derive(Clone, Debug)]
 pub struct Numbered {

@@ -3,6 +3,8 @@
 mod access;
 mod credit;
 mod ingestion;
+mod invariants;
+mod live;
 mod openmhealth;
 mod people;
 mod sending;

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{get_after, heart_rate, make_device, make_person, send};
+use super::{check, get_after, heart_rate, make_device, make_person, send};
 use crate::harness::start;
+use crate::household::patch_lenient;
 use reqwest::Method;
 
 #[tokio::test]
@@ -58,6 +59,37 @@ async fn a_stale_change_of_a_person_names_the_field() {
     let seen = [("If-None-Match", changed.header("etag"))];
     let token = ("Consistency-Token", changed.header("consistency-token"));
     user.call(Method::GET, &path, &[seen[0], token], None).await.expect(304);
+}
+
+#[tokio::test]
+async fn a_lenient_change_of_a_person_or_a_device_merges_what_does_not_touch() {
+    let (_database, program) = start().await;
+    let user = program.user("alice").await;
+    let person = make_person(&user, "Europe/Berlin").await;
+    let device = make_device(&user, &person).await;
+    user.patch(&person, 1, &json!({"name": "Ada L."})).await.expect(200);
+    user.patch(&person, 1, &json!({"zone": "Asia/Tokyo"})).await.expect(412);
+    let merged = patch_lenient(&user, &person, 1, &json!({"zone": "Asia/Tokyo"})).await.expect(200);
+    assert_eq!(merged.header("preference-applied"), "handling=lenient");
+    assert_eq!((merged.text("/name"), merged.text("/zone")), ("Ada L.", "Asia/Tokyo"));
+    patch_lenient(&user, &person, 1, &json!({"name": "Countess"})).await.expect(412);
+    let fresh = patch_lenient(&user, &person, merged.version(), &json!({"name": "Ada"})).await.expect(200);
+    assert_eq!(fresh.header("preference-applied"), "", "nothing was merged");
+
+    let changed = user.patch(&device, 2, &json!({"model": "H9"})).await.expect(200);
+    let stale = user.patch(&device, 2, &json!({"model": "H7", "serial": "FF"})).await.expect(412);
+    let conflict = json!([{"pointer": "/model", "base": "H10", "yours": "H7", "current": "H9"}]);
+    assert_eq!(stale.body["conflicts"], conflict);
+    let merged = patch_lenient(&user, &device, 2, &json!({"serial": "FF"})).await.expect(200);
+    assert_eq!(merged.header("preference-applied"), "handling=lenient");
+    assert_eq!((merged.text("/model"), merged.text("/serial")), ("H9", "FF"));
+    assert!(merged.version() > changed.version());
+    let same = user.patch(&device, merged.version(), &json!({"serial": "FF"})).await.expect(200);
+    assert_eq!(same.version(), merged.version(), "a change that changes nothing");
+    user.patch(&device, merged.version(), &json!({"model": null})).await.expect(422);
+    let shown = user.get(&device).await.expect(200);
+    assert_eq!((shown.text("/model"), shown.text("/serial")), ("H9", "FF"));
+    check(&program).await;
 }
 
 #[tokio::test]

@@ -110,15 +110,6 @@ impl Program {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
-    /// What of the process is in memory.
-    #[cfg(target_os = "linux")]
-    pub fn resident_bytes(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id().expect("it runs"));
-        let status = std::fs::read_to_string(status).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-    }
-
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.process.kill().await.unwrap();

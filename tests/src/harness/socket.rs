@@ -1,6 +1,6 @@
-//! A client of the sockets, as small as can be.
+//! A client of the sockets, as small as can be. Every frame that it is sent is held to the AsyncAPI document.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -12,11 +12,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::{Program, User};
+use super::{AsyncApi, Program, User};
 
 /// An open socket. What comes out of order is kept until it is asked for.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Whose it is.
+    module: String,
+    /// The operation under each id.
+    asked: HashMap<u64, String>,
     waiting: VecDeque<Value>,
     last_id: u64,
     /// What a frame last said of credit.
@@ -41,14 +45,29 @@ impl Socket {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let (stream, _) = connect_async(request).await?;
-        Ok(Self { stream, waiting: VecDeque::new(), last_id: 0, credit: None })
+        let module = path.split('/').nth(2).expect("/v1/module/ws").to_owned();
+        let (asked, waiting) = (HashMap::new(), VecDeque::new());
+        Ok(Self { stream, module, asked, waiting, last_id: 0, credit: None })
     }
 
     /// Sends an operation and gives its id.
     pub async fn send(&mut self, op: &str, args: Value) -> u64 {
+        self.send_frame(&mut json!({"op": op, "args": args})).await
+    }
+
+    /// Sends a frame with an id of its own, and gives that.
+    pub async fn send_frame(&mut self, frame: &mut Value) -> u64 {
         self.last_id += 1;
-        self.write(json!({"id": self.last_id, "op": op, "args": args})).await;
+        frame["id"] = json!(self.last_id);
+        self.asked.insert(self.last_id, frame["op"].as_str().unwrap_or_default().to_owned());
+        self.stream.send(Message::text(frame.to_string())).await.unwrap();
         self.last_id
+    }
+
+    /// Sends what may be no frame at all, and gives the error that answers no id.
+    pub async fn say(&mut self, text: &str) -> Value {
+        self.stream.send(Message::text(text)).await.unwrap();
+        self.next_that(|frame| frame["type"] == "error" && frame["id"].is_null()).await
     }
 
     /// The answer to a message, be it a reply or an error.
@@ -63,9 +82,8 @@ impl Socket {
 
     /// Subscribes to a channel; the answer, be it good or bad.
     pub async fn subscribe(&mut self, channel: &str, args: Value) -> Value {
-        self.last_id += 1;
-        let id = self.last_id;
-        self.write(json!({"id": id, "op": "subscribe", "channel": channel, "args": args})).await;
+        let mut frame = json!({"op": "subscribe", "channel": channel, "args": args});
+        let id = self.send_frame(&mut frame).await;
         self.answer(id).await
     }
 
@@ -123,15 +141,13 @@ impl Socket {
         stream.shutdown().await.unwrap();
     }
 
-    async fn write(&mut self, frame: Value) {
-        self.stream.send(Message::text(frame.to_string())).await.unwrap();
-    }
-
     async fn read(&mut self) -> Result<Value, Option<u16>> {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).unwrap();
+                    let op = frame["id"].as_u64().and_then(|id| self.asked.get(&id));
+                    AsyncApi::of_program().hold(&self.module, op.map(String::as_str), &frame);
                     self.credit = frame["credit"].as_u64().or(self.credit);
                     return Ok(frame);
                 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::contract::of_wrong_type;
 use super::conventions::operator;
 use super::doors::alices;
-use crate::harness::{AsyncApi, Database, Program, User};
-use crate::trading::client::Socket;
+use crate::harness::{AsyncApi, Database, Program, Socket, User};
 
 /// Names that are no operation and no channel, or not quite.
 const ODD_NAMES: &[&str] = &["", "x", "book", "book:", ":", "order.place ", "\0", "\u{1F34E}", "account:\0"];
@@ -90,7 +89,7 @@ async fn whatever_a_socket_is_sent_it_answers_as_the_document_announces_and_live
     let api = AsyncApi::of_program();
     let mut told = 0;
     for spoken in sockets(api) {
-        let mut socket = Socket::open_at(&program, &user, &spoken.address).await;
+        let mut socket = Socket::open(&program, &spoken.address, &user).await;
         for (op, schema) in &spoken.operations {
             for args in odd_args(schema) {
                 tell(&mut socket, json!({"op": op, "args": args})).await;
@@ -152,7 +151,7 @@ async fn no_operation_of_a_socket_is_done_for_who_may_not_have_it_done() {
             [(&nobody, "unauthenticated"), (&scopeless, "insufficient-scope"), (&mallory, "not-found")]
         {
             let user: &User = who;
-            let mut socket = Socket::open_at(&program, user, &spoken.address).await;
+            let mut socket = Socket::open(&program, &spoken.address, user).await;
             for frame in &frames {
                 let code = tell(&mut socket, frame.clone()).await;
                 assert_eq!(code, expected, "{} {frame}", spoken.socket);

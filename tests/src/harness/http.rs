@@ -135,6 +135,13 @@ impl User {
         self.request(Method::GET, path, headers).send().await.unwrap()
     }
 
+    /// `GET` of an answer that would last, and must be a refusal with this status.
+    pub async fn refused(&self, path: &str, status: u16) -> Answer {
+        let response = self.open(path, &[]).await;
+        assert_eq!(response.status(), status, "{path}");
+        Answer::of(response).await.unwrap()
+    }
+
     /// `GET`
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], None).await

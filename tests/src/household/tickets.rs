@@ -56,7 +56,7 @@ async fn a_ticket_waits_half_a_minute_for_its_first_use_and_ten_for_each_later_o
     let left = left_s().await;
     assert!(left <= 30.0 && left > 10.0, "{left} s to the first use");
     pass(30.0).await;
-    let over = browser.get(made.text("/url")).await.expect(404);
+    let over = browser.refused(made.text("/url"), 404).await;
     assert_eq!((over.text("/code"), over.header("cache-control")), ("ticket-unknown", "no-store"));
     owner.execute("DELETE FROM household.ticket", &[]).await.unwrap();
 
@@ -69,7 +69,7 @@ async fn a_ticket_waits_half_a_minute_for_its_first_use_and_ten_for_each_later_o
     drop(Events::open(&browser, made.text("/url"), Some(4)).await);
     assert!(left_s().await > 580.0, "each use counts");
     pass(600.0).await;
-    browser.get(made.text("/url")).await.expect(404);
+    browser.refused(made.text("/url"), 404).await;
     // A process that starts clears up what is over.
     let _other = Program::start(&database, &[]).await;
     while owner.query_one("SELECT count(*) FROM household.ticket", &[]).await.unwrap().get::<_, i64>(0) > 0 {
@@ -85,9 +85,9 @@ async fn a_ticket_opens_one_household_and_a_subject_has_only_so_many() {
     let made = home.alice.post(&home.at(MAKE), &json!({})).await.expect(201);
     let elsewhere = made.text("/url").replace(&home.path, &other.path);
     let browser = home.alice.with_token("");
-    assert_eq!(browser.get(&elsewhere).await.expect(404).text("/code"), "ticket-unknown");
-    browser.get(&other.at("live/events?ticket=x")).await.expect(404);
-    browser.get(&other.at("live/events")).await.expect(400);
+    assert_eq!(browser.refused(&elsewhere, 404).await.text("/code"), "ticket-unknown");
+    browser.refused(&other.at("live/events?ticket=x"), 404).await;
+    browser.refused(&other.at("live/events"), 400).await;
     program.user("mallory").await.post(&home.at(MAKE), &json!({})).await.expect(404);
     for _ in 1..100 {
         home.alice.post(&home.at(MAKE), &json!({})).await.expect(201);
@@ -106,9 +106,9 @@ async fn the_secret_is_in_no_log_and_in_no_problem() {
     let url = made.text("/url");
     let browser = home.alice.with_token("");
     drop(Events::open(&browser, url, None).await);
-    let refused = browser.get(&format!("{url}&last_event_id=x")).await.expect(400);
+    let refused = browser.refused(&format!("{url}&last_event_id=x"), 400).await;
     database.owner().await.execute("DELETE FROM household.ticket", &[]).await.unwrap();
-    let over = browser.get(url).await.expect(404);
+    let over = browser.refused(url, 404).await;
     for problem in [&refused, &over] {
         assert_eq!(problem.text("/instance"), home.at("live/events"));
         assert!(!problem.body.to_string().contains(secret(url)));

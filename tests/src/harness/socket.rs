@@ -1,6 +1,7 @@
 //! A client of the sockets, as small as can be. Every frame that it is sent is held to the AsyncAPI document.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::{AsyncApi, Program, User};
+
+/// What comes at all comes within this.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open socket. What comes out of order is kept until it is asked for.
 pub struct Socket {
@@ -143,7 +147,8 @@ impl Socket {
 
     async fn read(&mut self) -> Result<Value, Option<u16>> {
         loop {
-            match self.stream.next().await {
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+            match next.expect("nothing came for a long time") {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).unwrap();
                     let op = frame["id"].as_u64().and_then(|id| self.asked.get(&id));

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{
-    SOCKET, beside_device, check, get_after, heart_rate, make_device, make_person, send, send_over, statuses,
-    statuses_in,
+    SOCKET, beside_device, check, get_after, heart_rate, id_of, make_device, make_person, send, send_over,
+    statuses, statuses_in,
 };
 use crate::harness::{Database, Program, Socket, User, start};
 
@@ -95,26 +95,26 @@ async fn what_is_refused_over_http_is_refused_on_the_socket_which_stays_open() {
 
 #[tokio::test]
 async fn messages_of_a_socket_are_recorded_in_the_order_in_which_they_came() {
+    const MESSAGES: i64 = 400;
     let (_database, program) = start().await;
     let user = program.user("alice").await;
     let person = make_person(&user, "Europe/Berlin").await;
     let device = make_device(&user, &person).await;
     let mut socket = Socket::open(&program, SOCKET, &user).await;
-    let mut sent = Vec::new();
-    for seq in 1..=300 {
-        sent.push(
-            socket
-                .send(
-                    "samples.send",
-                    beside_device(&device, &json!({"samples": [heart_rate(seq, seq, "60")]})),
-                )
-                .await,
+    let channel = format!("samples:{}", id_of(&person));
+    socket.subscribe(&channel, json!({})).await;
+    for seq in 1..=MESSAGES {
+        let samples = json!({"samples": [heart_rate(seq, seq, "60")]});
+        socket.send("samples.send", beside_device(&device, &samples)).await;
+    }
+    let mut recorded = Vec::new();
+    while recorded.len() < MESSAGES as usize {
+        let update = socket.next(&channel).await;
+        recorded.extend(
+            update["data"]["samples"].as_array().unwrap().iter().map(|it| it["seq"].as_i64().unwrap()),
         );
     }
-    for id in sent {
-        let answer = socket.answer(id).await;
-        assert_eq!(answer["data"]["missing"], json!([]), "nothing has overtaken it: {answer:#}");
-    }
+    assert_eq!(recorded, (1..=MESSAGES).collect::<Vec<_>>());
     check(&program).await;
 }
 

@@ -1,4 +1,4 @@
-//! Samples over HTTP: devices that send their numbers again until they are told that they may forget them.
+//! Samples by both doors in turn: devices that send their numbers again until they are told that they may forget them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::insist::Insistent;
+use super::insist::{ANSWER_WITHIN, Insistent};
 use super::tally::Tally;
+use crate::client::{Error, Socket};
 use crate::world::{Gate, World};
 
 const DEVICES: usize = 3;
@@ -18,18 +19,25 @@ const DEVICES: usize = 3;
 const BATCH: i64 = 20;
 /// Between two requests of a device.
 const PACE: Duration = Duration::from_millis(120);
+/// Behind a socket's failure or refusal, before the next try.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Where health's socket is.
+const SOCKET: &str = "/v1/health/ws";
 /// Of so many requests one is sent a second time although it was answered.
 const AGAIN_EVERY: u64 = 7;
 
 /// Devices at work.
 pub struct Flow {
     devices: Vec<JoinHandle<anyhow::Result<Device>>>,
+    tally: Arc<Tally>,
 }
 
 struct Device {
     client: Insistent,
     person: String,
     path: String,
+    id: String,
+    socket: Option<Socket>,
     /// The last number that was acknowledged.
     sent: i64,
     began: DateTime<Utc>,
@@ -53,8 +61,10 @@ impl Flow {
             let person = format!("/v1/health/people/{}", person.text_at("/id")?);
             let strap = json!({"model": "H10"});
             let device = client.post(&format!("{person}/devices"), "strap", &strap).await?.ok()?;
-            let path = format!("/v1/health/devices/{}", device.text_at("/id")?);
-            let mut device = Device { client, person, path, sent: 0, began, token: String::new() };
+            let id = device.text_at("/id")?.to_owned();
+            let path = format!("/v1/health/devices/{id}");
+            let (socket, sent, token) = (None, 0, String::new());
+            let mut device = Device { client, person, path, id, socket, sent, began, token };
             let (tally, stop) = (tally.clone(), stop.clone());
             devices.push(tokio::spawn(async move {
                 let mut pace = tokio::time::interval(PACE);
@@ -65,13 +75,19 @@ impl Flow {
                 Ok(device)
             }));
         }
-        Ok(Self { devices })
+        Ok(Self { devices, tally })
     }
 
     /// Holds what is there to what was acknowledged.
-    pub async fn end(self, _: &World) -> anyhow::Result<()> {
+    pub async fn end(self, world: &World) -> anyhow::Result<()> {
         for device in self.devices {
             device.await??.check().await?;
+        }
+        let tally = &self.tally;
+        let operator = Insistent::sign_in(world.gates(), tally.clone(), "operator", &["operator"]).await?;
+        let invariants = operator.get("/v1/health/invariants?limit=100", "").await?.body;
+        if invariants["ok"] != true {
+            tally.find(&tally.broken, || format!("invariants: {invariants}"));
         }
         Ok(())
     }
@@ -79,27 +95,72 @@ impl Flow {
 
 impl Device {
     async fn send(&mut self, tally: &Tally) -> anyhow::Result<()> {
-        let path = format!("{}/samples", self.path);
         let samples: Vec<Value> = (1..=BATCH).map(|n| self.sample(self.sent + n)).collect();
         let body = json!({"samples": samples});
-        let answer = self.client.send(&reqwest::Method::POST, &path, &[], Some(&body)).await?.ok()?;
+        let nth = (self.sent / BATCH).unsigned_abs();
+        let by_socket = nth % 2 == 1;
+        let (answer, token) = self.record(&body, by_socket, tally).await?;
         let is_taken = |result: &Value| result["status"] == "stored" || result["status"] == "duplicate";
-        let results = answer.body["results"].as_array().cloned().unwrap_or_default();
-        anyhow::ensure!(results.iter().all(is_taken), "{}", answer.body);
-        if (self.sent / BATCH).unsigned_abs().is_multiple_of(AGAIN_EVERY) {
-            let again = self.client.send(&reqwest::Method::POST, &path, &[], Some(&body)).await?.ok()?;
-            let results = again.body["results"].as_array().cloned().unwrap_or_default();
+        let results = answer["results"].as_array().cloned().unwrap_or_default();
+        anyhow::ensure!(results.iter().all(is_taken), "{answer}");
+        if nth.is_multiple_of(AGAIN_EVERY) {
+            // By the other door: both know the same numbers.
+            let (again, _) = self.record(&body, !by_socket, tally).await?;
+            let results = again["results"].as_array().cloned().unwrap_or_default();
             if !results.iter().all(|result| result["status"] == "duplicate") {
-                tally.find(&tally.doubled, || format!("sent again: {}", again.body));
+                tally.find(&tally.doubled, || format!("sent again: {again}"));
             }
         }
         self.sent += BATCH;
-        self.token = answer.header("consistency-token").to_owned();
-        if answer.body["safe_to_delete_through"].as_i64() < Some(self.sent) {
-            tally.find(&tally.lost, || format!("after {}: {}", self.sent, answer.body));
+        self.token = token;
+        if answer["safe_to_delete_through"].as_i64() < Some(self.sent) {
+            tally.find(&tally.lost, || format!("after {}: {answer}", self.sent));
         }
         tally.samples.add(BATCH as u64);
         Ok(())
+    }
+
+    /// Sends until the answer is definite; gives it with its consistency token.
+    async fn record(
+        &mut self,
+        body: &Value,
+        by_socket: bool,
+        tally: &Tally,
+    ) -> anyhow::Result<(Value, String)> {
+        if !by_socket {
+            let path = format!("{}/samples", self.path);
+            let answer = self.client.send(&reqwest::Method::POST, &path, &[], Some(body)).await?.ok()?;
+            let token = answer.header("consistency-token").to_owned();
+            return Ok((answer.body, token));
+        }
+        let mut args = body.clone();
+        args["device"] = json!(self.id);
+        loop {
+            let asked = async { self.socket().await?.call("samples.send", &args).await };
+            match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+                Ok(Ok(frame)) => return Ok((frame.parse()?, frame.token.unwrap_or_default())),
+                Ok(Err(Error::Refused(error))) if error.retry == "never" => {
+                    return Err(Error::Refused(error).into());
+                }
+                // The socket is well; the service asks for a pause.
+                Ok(Err(Error::Refused(_))) => {}
+                Ok(Err(_)) | Err(_) => {
+                    self.socket = None;
+                    self.client.turn_away();
+                }
+            }
+            tally.repeated.add(1);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn socket(&mut self) -> Result<Socket, Error> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let opened = Socket::open(&self.client.gate().sockets, SOCKET, Some(self.client.token())).await?;
+        self.socket = Some(opened.clone());
+        Ok(opened)
     }
 
     /// One every ten seconds.

@@ -1,6 +1,6 @@
 //! Back-pressure: a database that stands still, many devices that would go on, and what they are told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -13,8 +13,6 @@ const UNLIMITED: &[(&str, &str)] =
     &[("WEIR_POLICIES", concat!(env!("CARGO_MANIFEST_DIR"), "/src/harness/unlimited.toml"))];
 /// What a socket may have under way while little is.
 const MOST: u64 = 5_000;
-/// What all of them together may have under way.
-const ALL: u64 = 80_000;
 /// What a message takes: its KiB, which are more than its samples.
 const MESSAGE_CREDIT: u64 = 500;
 
@@ -24,13 +22,15 @@ struct Sender {
     socket: Socket,
     next: i64,
     under_way: VecDeque<(u64, i64)>,
+    /// What is not known to be on disk: the first numbers of messages.
+    unanswered: BTreeSet<i64>,
 }
 
 impl Sender {
     async fn new(program: &Program, user: &User, path: String) -> Self {
         let mut socket = Socket::open(program, SOCKET, user).await;
         socket.until_granted(|_| true).await;
-        Self { path, socket, next: 1, under_way: VecDeque::new() }
+        Self { path, socket, next: 1, under_way: VecDeque::new(), unanswered: BTreeSet::new() }
     }
 
     fn message(&self, from: i64) -> Value {
@@ -109,28 +109,23 @@ async fn while_the_database_stands_still_grants_shrink_and_nothing_is_lost_or_do
     let data = &refused["data"];
     assert_eq!((&data["code"], &data["class"]), (&json!("no-credit"), &json!("throttled")), "{refused:#}");
     assert!(data["after_ms"].as_u64() > Some(0) && refused["credit"].is_u64(), "{refused:#}");
+    greedy.unanswered.insert(refused_from);
     assert!(refused_from >= beyond);
-    let taken: u64 = senders.iter().map(|sender| sender.under_way.len() as u64 * MESSAGE_CREDIT).sum();
-    assert!(taken > ALL / 4 && taken <= ALL, "{taken} are under way");
 
     stop.rollback().await.unwrap();
-    let stored = join_all(senders.iter_mut().map(async |sender| {
-        let mut acknowledged = 0;
+    join_all(senders.iter_mut().map(async |sender| {
         while let Some((id, from)) = sender.under_way.pop_front() {
             let answer = sender.socket.answer(id).await;
-            match answer["type"].as_str() {
-                Some("reply") => {
-                    assert_eq!(statuses_in(&answer["data"]), ["stored"; 10]);
-                    acknowledged += 10;
-                }
-                // Sent under a grant that had just shrunk; the device sends it again.
-                _ => assert_eq!(answer["data"]["class"], "throttled", "{from}: {answer:#}"),
+            if answer["type"] == "reply" {
+                assert_eq!(statuses_in(&answer["data"]), ["stored"; 10]);
+            } else {
+                // Sent under a grant that had just shrunk, or not done in time: the device sends it again.
+                assert_ne!(answer["data"]["retry"], "never", "{answer:#}");
+                sender.unanswered.insert(from);
             }
         }
-        acknowledged
     }))
     .await;
-    assert_eq!(stored.iter().sum::<u64>() / 10 * MESSAGE_CREDIT, taken, "all that was taken is stored");
     for sender in &mut senders {
         // The grant comes back to everybody, also to those who ask for nothing.
         sender.socket.until_granted(|credit| credit == MOST).await;
@@ -141,9 +136,12 @@ async fn while_the_database_stands_still_grants_shrink_and_nothing_is_lost_or_do
             let id = sender.socket.send("samples.send", message).await;
             let answer = sender.socket.answer(id).await;
             let statuses = statuses_in(&answer["data"]);
-            let refused = statuses == ["stored"; 10];
-            assert!(refused || statuses == ["duplicate"; 10], "{answer:#}");
-            assert!(!refused || from == refused_from, "{from} was acknowledged, and is new again");
+            let is_new = statuses == ["stored"; 10];
+            assert!(is_new || statuses == ["duplicate"; 10], "{answer:#}");
+            assert!(
+                !is_new || sender.unanswered.contains(&from),
+                "{from} was acknowledged, and is new again"
+            );
             from += 10;
         }
         let count = "SELECT count(*), count(DISTINCT seq) FROM health.sample WHERE device = $1::text::uuid AND epoch = 1";

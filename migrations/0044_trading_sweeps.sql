@@ -16,8 +16,11 @@ CREATE TABLE trading.sweep (
     reason      text NOT NULL,
     instruments text[] NOT NULL,
     at          timestamptz NOT NULL,
+    -- Nobody waits for its answer, so the program itself sees to it that its children are carried out.
+    is_open     boolean NOT NULL,
     PRIMARY KEY (account, id)
 );
+CREATE INDEX sweep_open ON trading.sweep (at) WHERE is_open;
 CREATE TABLE trading.swept (
     account        uuid NOT NULL,
     id             text NOT NULL,
@@ -30,7 +33,8 @@ CREATE TABLE trading.swept (
 );
 
 -- When an account's orders are taken off unless its owner is heard of before. `arm` names one setting of the timer: a new
--- one has a new name, so that what the old one set off is not taken for its doing.
+-- one has a new name, so that what the old one set off is not taken for its doing. A timer that has run out turns into an
+-- open sweep in one transaction.
 CREATE TABLE trading.dead_man (
     account  uuid NOT NULL,
     kind     text NOT NULL CHECK (kind IN ('timer', 'socket')),

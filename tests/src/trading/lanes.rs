@@ -155,7 +155,7 @@ async fn the_internal_port_is_for_the_fleet_alone() {
     let resting = trader.place("b-1", "buy", "10.00", "5").await;
     let (address, _) = owner(&database).await;
     let forged = json!({"items": [{
-        "subject": "trader", "account": trader.account, "within_ms": 5000, "trace_id": "0",
+        "subject": "trader", "account": trader.account, "until": "2100-01-01T00:00:00Z", "trace_id": "0",
         "command": {"Cancel": {"Order": resting.text("/order_id")}},
     }]});
     let call = async |secret: &str| {

@@ -6,6 +6,7 @@ use api::FieldError;
 use chrono::{DateTime, Utc};
 use common::context::Context;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Error, field};
 use crate::matching::Rejection;
@@ -24,7 +25,12 @@ pub struct Item {
     pub account: AccountId,
     /// What to do.
     pub command: Command,
+    /// Let go once the command is decided, however long its caller has waited.
+    pub _flight: Option<Flight>,
 }
+
+/// A share of what a sweep of the same socket waits to have alone.
+pub type Flight = OwnedRwLockReadGuard<()>;
 
 /// What to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::FieldError;
 use api::peers::PeerError;
+use chrono::{DateTime, Utc};
 use common::context::{Caller, Context, Priority};
 use common::db::{DbError, Token};
 use futures_util::future::join_all;
@@ -35,8 +36,8 @@ struct ForwardedItem {
     subject: Arc<str>,
     account: AccountId,
     command: Command,
-    /// What is left of the caller's time.
-    within_ms: u64,
+    /// When the caller waits no more. A time and no span: whoever reads this late must not begin.
+    until: DateTime<Utc>,
     trace_id: Arc<str>,
 }
 
@@ -99,7 +100,8 @@ impl Lane {
         let contexts: Vec<Context> = forwarded.items.iter().map(|item| item.context(ctx)).collect();
         let items = contexts.iter().zip(forwarded.items);
         // Queued one by one in their order; then they are waited for together.
-        let queued: Vec<_> = items.map(|(ctx, item)| self.submit(ctx, item.account, item.command)).collect();
+        let queued: Vec<_> =
+            items.map(|(ctx, item)| self.submit(ctx, item.account, item.command, None)).collect();
         let answers =
             join_all(queued).await.into_iter().map(|answer| answer.map_err(Refused::from)).collect();
         let mut token = Token::default();
@@ -114,13 +116,13 @@ impl ForwardedItem {
             subject: item.ctx.caller().subject.clone(),
             account: item.account,
             command: item.command.clone(),
-            within_ms: u64::try_from(item.ctx.remaining().as_millis()).unwrap_or(u64::MAX),
+            until: item.ctx.now() + item.ctx.remaining(),
             trace_id: item.ctx.trace_id().into(),
         }
     }
 
     fn context(&self, ctx: &Context) -> Context {
-        let within = Duration::from_millis(self.within_ms);
+        let within = (self.until - ctx.now()).to_std().unwrap_or_default();
         let caller = Caller { subject: self.subject.clone(), ..Caller::system() };
         ctx.with_caller(caller)
             .with_trace(self.trace_id.clone())

@@ -24,7 +24,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use self::command::{Answer, Command, Item, Reply};
+use self::command::{Answer, Command, Flight, Item, Reply};
 use self::ownership::Ownership;
 use self::worker::Worker;
 use crate::error::Error;
@@ -77,8 +77,9 @@ impl Lane {
         ctx: &Context,
         account: AccountId,
         command: Command,
+        flight: Option<Flight>,
     ) -> impl Future<Output = Result<Reply, Error>> + Send + use<> {
-        let item = Item { ctx: ctx.clone(), account, command };
+        let item = Item { ctx: ctx.clone(), account, command, _flight: flight };
         match self.batcher.offer(ctx, item) {
             Ok(result) => {
                 result.map(|result| result.unwrap_or_else(|error| Err(refused(error)))).left_future()

@@ -79,7 +79,7 @@ impl Worker {
                         instrument = &*self.instrument.symbol,
                         owner = &*owner.address,
                         error = &error as &dyn std::error::Error,
-                        "the lane's owner doesn't answer; its lane is taken over"
+                        "the lane's owner is of no help; its lane is taken over"
                     );
                     may_be_done = matches!(error, PeerError::Lost(_));
                     // Waiting for the answer has used the other one's time up.
@@ -97,7 +97,7 @@ impl Worker {
         let accounts = items.iter().map(|item| item.account);
         let looked_up = self.owners.load(&ctx, accounts).await;
         let mut answers: Vec<Option<Answer>> =
-            items.iter().map(|item| self.refusal(item, &looked_up)).collect();
+            items.iter().map(|item| self.refusal(item, &looked_up, may_be_done)).collect();
         let (places, tasks): (Vec<usize>, Vec<Task>) = items
             .iter()
             .enumerate()
@@ -116,14 +116,15 @@ impl Worker {
     }
 
     /// Why an item has no part in the batch, if it hasn't.
-    fn refusal(&self, item: &Item, looked_up: &Result<(), DbError>) -> Option<Answer> {
+    fn refusal(&self, item: &Item, looked_up: &Result<(), DbError>, may_be_done: bool) -> Option<Answer> {
         if item.ctx.remaining().is_zero() {
-            return Some(Err(Error::NoTurn));
+            return Some(Err(if may_be_done { Error::Unknown } else { Error::NoTurn }));
         }
         match self.owners.known(item.account) {
             Some(owner) => self.owners.authorize(&item.ctx, owner.as_deref()).err().map(Err),
             None => Some(Err(match looked_up {
                 Ok(()) => Error::NotFound,
+                Err(_) if may_be_done => Error::Unknown,
                 Err(error) => Error::Undone(error.clone()),
             })),
         }
@@ -196,6 +197,7 @@ impl Worker {
                     extensions += 1;
                     *self.memory.lock() = Some(*memory);
                 }
+                Err(Stopped::Extend(_)) if is_unknown => return Err(Failure::Unknown),
                 Err(Stopped::Extend(_)) => return Err(Failure::Undone(DbError::Busy)),
                 Err(Stopped::Db(DbError::Unknown)) => {
                     is_unknown = true;

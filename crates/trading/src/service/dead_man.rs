@@ -1,5 +1,6 @@
 //! Timers that take an account's orders off unless its owner is heard of: one that the owner sets anew, and one that its
-//! connection keeps. Each is a row, so that no crash loses it; whichever process works finds that it has run out.
+//! connection keeps. Each is a row, so that no crash loses it; whichever process works finds that it has run out, and turns
+//! it into a sweep that is seen through.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,14 +8,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::context::{Caller, Context, Priority};
+use common::db::DbError;
+use futures_util::StreamExt;
+use futures_util::stream;
 use parking_lot::Mutex;
+use tokio::sync::RwLock;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Trading;
-use super::sweeps::SweepRequest;
 use crate::error::Error;
-use crate::model::{AccountId, CancelReason};
-use crate::store::sweeps::{self, DeadMan, DeadManKind};
+use crate::model::AccountId;
+use crate::store::sweeps::{self, DeadMan, DeadManKind, SweepRow};
 
 /// How often it is looked for timers that have run out.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -22,20 +27,35 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 /// How long after the last renewal a process is taken for dead, and its sockets for closed.
 const LEASE: Duration = Duration::from_secs(15);
-/// Timers that one look takes.
+/// Timers, and sweeps, that one look takes.
 const DUE_MAX: i64 = 100;
-/// How long a sweep that a timer set off may take before it is tried again.
+/// Those of them that are carried out at once: a slow one holds up few others.
+const AT_ONCE: usize = 16;
+/// How long one of them may take before it is tried again.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
+/// How long a closed socket's last commands may take before its orders are let go.
+const LAST_COMMANDS_WITHIN: Duration = Duration::from_secs(20);
 
-/// The open sockets of this process that orders depend on.
+/// The open sockets of this process that orders depend on. Their number is bounded by that of sockets, and each holds one
+/// account at most once.
 #[derive(Clone, Default)]
-pub struct Attached(Arc<Mutex<HashMap<Uuid, (AccountId, Duration)>>>);
+pub struct Attached {
+    holds: Arc<Mutex<HashMap<Uuid, Hold>>>,
+    /// Held while the timers are moved on, so that the last move of a closed socket comes last.
+    renewing: Arc<tokio::sync::Mutex<()>>,
+}
 
-/// A socket's hold on an account's orders. Dropped, it lets them go.
-pub struct Attachment {
-    trading: Trading,
+#[derive(Clone, Copy)]
+struct Hold {
     timer: DeadMan,
     grace: Duration,
+}
+
+/// A socket's hold on an account's orders. Dropped, it lets them go, once the socket's last commands are decided.
+pub struct Attachment {
+    trading: Trading,
+    id: Uuid,
+    flights: Arc<RwLock<()>>,
 }
 
 impl Trading {
@@ -58,23 +78,36 @@ impl Trading {
     }
 
     /// Ties the account's orders to what is given back: `grace` after that is dropped, or its process has died, they are
-    /// taken off. The newest hold on an account counts.
+    /// taken off. The newest hold on an account counts. `flights` are the socket's commands that are under way.
     pub async fn attach(
         &self,
         ctx: &Context,
         account: AccountId,
         grace: Duration,
+        flights: &Arc<RwLock<()>>,
     ) -> Result<Attachment, Error> {
         self.owners.check(ctx, account).await?;
         let timer = DeadMan { account, kind: DeadManKind::Socket, arm: Uuid::now_v7() };
-        sweeps::arm(&self.dp.db, ctx, timer, ctx.now() + LEASE + grace).await?;
-        self.attached.0.lock().insert(timer.arm, (account, grace));
-        Ok(Attachment { trading: self.clone(), timer, grace })
+        // First here, then in its row: whatever becomes of this call, somebody knows of the row.
+        let attachment = Attachment { trading: self.clone(), id: Uuid::now_v7(), flights: flights.clone() };
+        self.attached.holds.lock().insert(attachment.id, Hold { timer, grace });
+        loop {
+            match sweeps::arm(&self.dp.db, ctx, timer, ctx.now() + LEASE + grace).await {
+                Ok(()) => return Ok(attachment),
+                // Setting it once more is the same.
+                Err(DbError::Unknown) if !ctx.remaining().is_zero() => {}
+                Err(error) => {
+                    self.attached.holds.lock().remove(&attachment.id);
+                    return Err(error.into());
+                }
+            }
+        }
     }
 
     /// Unties the account's orders from whatever connection holds them.
     pub async fn detach(&self, ctx: &Context, account: AccountId) -> Result<(), Error> {
         self.owners.check(ctx, account).await?;
+        self.attached.holds.lock().retain(|_, hold| hold.timer.account != account);
         Ok(sweeps::disarm(&self.dp.db, ctx, account, DeadManKind::Socket).await?)
     }
 
@@ -82,8 +115,10 @@ impl Trading {
     pub(crate) fn start_dead_men(&self) {
         let (trading, until) = (self.clone(), self.dp.shutdown.clone());
         self.dp.tasks.spawn(async move {
-            while until.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await.is_some() {
-                trading.renew().await;
+            let mut every = RENEW_EVERY;
+            while until.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+                // A lease runs on while the database is away; it is renewed as soon as that is back.
+                every = if trading.renew().await { RENEW_EVERY } else { LOOK_EVERY };
             }
         });
         if !self.dp.works() {
@@ -91,52 +126,86 @@ impl Trading {
         }
         let (trading, until) = (self.clone(), self.dp.shutdown.clone());
         self.dp.tasks.spawn(async move {
+            // After an outage sockets have their time to renew.
+            let mut sockets_from = Instant::now();
             while until.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-                if let Err(error) = trading.fire_due().await {
+                if let Err(error) = trading.see_through(Instant::now() >= sockets_from).await {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "a dead-man timer waits for the next look");
+                    tracing::warn!(error, "dead-man timers wait for the next look");
+                    sockets_from = Instant::now() + LEASE;
                 }
             }
         });
     }
 
-    async fn renew(&self) {
-        let ctx = self.background();
-        let next = |grace: Duration| ctx.now() + LEASE + grace;
-        let timers: Vec<_> = {
-            let attached = self.attached.0.lock();
-            attached.iter().map(|(arm, (account, grace))| (*account, *arm, next(*grace))).collect()
-        };
-        if timers.is_empty() {
-            return;
+    /// Whether all timers of this process's sockets are set as they should be.
+    async fn renew(&self) -> bool {
+        let _renewing = self.attached.renewing.lock().await;
+        let holds: Vec<(Uuid, Hold)> =
+            self.attached.holds.lock().iter().map(|(id, hold)| (*id, *hold)).collect();
+        if holds.is_empty() {
+            return true;
         }
-        if let Err(error) = sweeps::move_sockets(&self.dp.db, &ctx, &timers).await {
-            let error = &error as &dyn std::error::Error;
+        let renewed = self.renew_holds(&self.background(), holds).await;
+        if let Err(error) = &renewed {
+            let error = error as &dyn std::error::Error;
             tracing::warn!(error, "the timers of open sockets could not be moved on");
         }
+        renewed.is_ok()
     }
 
-    async fn fire_due(&self) -> Result<(), Error> {
-        let ctx = self.background();
-        for timer in sweeps::list_due(&self.dp.db, &ctx, DUE_MAX).await? {
-            self.owners.load(&ctx, std::iter::once(timer.account)).await?;
-            // In its owner's name, as if the owner had asked.
-            if let Some(Some(owner)) = self.owners.known(timer.account) {
-                let ctx = self.background().with_caller(Caller { subject: owner, ..Caller::system() });
-                let reason = match timer.kind {
-                    DeadManKind::Timer => CancelReason::DeadMan,
-                    DeadManKind::Socket => CancelReason::Disconnected,
-                };
-                // No client's id has a tilde.
-                let id = format!("~{}/{}", timer.kind.as_str(), timer.arm).into();
-                let request = SweepRequest { id, symbol: None, reason, timer: Some(timer) };
-                if self.cancel_all(&ctx, timer.account, &request).await?.is_none() {
-                    continue;
+    async fn renew_holds(&self, ctx: &Context, holds: Vec<(Uuid, Hold)>) -> Result<(), DbError> {
+        let until = |grace: Duration| ctx.now() + LEASE + grace;
+        let timers: Vec<_> =
+            holds.iter().map(|(_, hold)| (hold.timer.account, hold.timer.arm, until(hold.grace))).collect();
+        let set = sweeps::move_sockets(&self.dp.db, ctx, &timers).await?;
+        for (id, Hold { timer, grace }) in holds {
+            match set.get(&timer.account) {
+                Some(arm) if *arm == timer.arm => {}
+                // Another connection holds the account by now.
+                Some(_) => drop(self.attached.holds.lock().remove(&id)),
+                // It has run out although the socket is open. What is placed from now on depends on it as before.
+                None => {
+                    let timer = DeadMan { arm: Uuid::now_v7(), ..timer };
+                    if let Some(hold) = self.attached.holds.lock().get_mut(&id) {
+                        hold.timer = timer;
+                    }
+                    sweeps::rearm(&self.dp.db, ctx, timer, until(grace)).await?;
                 }
             }
-            sweeps::delete(&self.dp.db, &ctx, timer).await?;
         }
         Ok(())
+    }
+
+    /// Turns timers that have run out into sweeps, and carries out the sweeps that are open. One that fails is tried again
+    /// at the next look and holds nobody else up.
+    async fn see_through(&self, also_sockets: bool) -> Result<(), DbError> {
+        let ctx = self.background();
+        let due = sweeps::list_due(&self.dp.db, &ctx, also_sockets, DUE_MAX).await?;
+        let begun = stream::iter(due).for_each_concurrent(AT_ONCE, async |timer| {
+            said("a dead-man timer", self.begin_timed_sweep(&self.background(), timer).await);
+        });
+        begun.await;
+        let open = sweeps::list_open_sweeps(&self.dp.db, &ctx, DUE_MAX).await?;
+        let done = stream::iter(open).for_each_concurrent(AT_ONCE, async |(account, id, sweep)| {
+            said("a sweep", self.finish_for_owner(account, &id, sweep).await);
+        });
+        done.await;
+        Ok(())
+    }
+
+    /// In its owner's name, as if the owner had asked.
+    async fn finish_for_owner(
+        &self,
+        account: AccountId,
+        id: &Arc<str>,
+        sweep: SweepRow,
+    ) -> Result<(), Error> {
+        let ctx = self.background();
+        self.owners.load(&ctx, std::iter::once(account)).await?;
+        let owner = self.owners.known(account).flatten().ok_or(Error::NotFound)?;
+        let ctx = ctx.with_caller(Caller { subject: owner, ..Caller::system() });
+        self.finish_sweep(&ctx, account, id, sweep).await
     }
 
     fn background(&self) -> Context {
@@ -146,17 +215,26 @@ impl Trading {
     }
 }
 
+fn said(what: &'static str, result: Result<(), Error>) {
+    if let Err(error) = result {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "{what} waits for the next look");
+    }
+}
+
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let Self { trading, timer: DeadMan { account, arm, .. }, grace } = self;
-        let (trading, account, arm, grace) = (trading.clone(), *account, *arm, *grace);
-        trading.attached.0.lock().remove(&arm);
-        trading.dp.tasks.clone().spawn(async move {
+        let (trading, id, flights) = (self.trading.clone(), self.id, self.flights.clone());
+        self.trading.dp.tasks.spawn(async move {
+            // What the socket sent last may still be on its way into the book.
+            drop(timeout(LAST_COMMANDS_WITHIN, flights.write()).await);
+            let _renewing = trading.attached.renewing.lock().await;
+            // Gone: another hold has taken its place, or its owner has untied the orders.
+            let Some(Hold { timer, grace }) = trading.attached.holds.lock().remove(&id) else { return };
             let ctx = trading.background();
+            let moved = [(timer.account, timer.arm, ctx.now() + grace)];
             // Where this fails, the lease ends by itself.
-            if let Err(error) =
-                sweeps::move_sockets(&trading.dp.db, &ctx, &[(account, arm, ctx.now() + grace)]).await
-            {
+            if let Err(error) = sweeps::move_sockets(&trading.dp.db, &ctx, &moved).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "a closed socket's orders stay until its lease ends");
             }

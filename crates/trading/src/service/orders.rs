@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{FOR_ONE, Listing, Trading};
 use crate::error::{Error, field};
-use crate::lane::command::{Ack, Command, Prior, Reply, Request, Target};
+use crate::lane::command::{Ack, Command, Flight, Prior, Reply, Request, Target};
 use crate::model::{
     AccountId, DecimalError, Instrument, OrderId, OrderType, PRICE_MAX, QUANTITY_MAX, SelfTrade, Side,
     TimeInForce, parse_decimal,
@@ -66,7 +66,13 @@ pub type Commanded = BoxFuture<'static, Result<(Arc<Listing>, Ack), Error>>;
 
 impl Listing {
     /// Places an order, once for its client id. It is queued before this returns.
-    pub fn place(self: &Arc<Self>, ctx: &Context, account: AccountId, content: &OrderContent) -> Commanded {
+    pub fn place(
+        self: &Arc<Self>,
+        ctx: &Context,
+        account: AccountId,
+        content: &OrderContent,
+        flight: Option<Flight>,
+    ) -> Commanded {
         let request = match read_content(&self.instrument, content) {
             Ok(request) => request,
             Err(error) => return ready(Err(error)).boxed(),
@@ -75,21 +81,34 @@ impl Listing {
             ctx,
             account,
             Command::Place { client_id: content.client_order_id.as_str().into(), request },
+            flight,
         )
     }
 
     /// Takes an open order off. It is queued before this returns.
-    pub fn cancel(self: &Arc<Self>, ctx: &Context, account: AccountId, which: WhichOrder) -> Commanded {
+    pub fn cancel(
+        self: &Arc<Self>,
+        ctx: &Context,
+        account: AccountId,
+        which: WhichOrder,
+        flight: Option<Flight>,
+    ) -> Commanded {
         let target = match which {
             WhichOrder::Id(id) => Target::Order(id),
             WhichOrder::ClientId(client_id) => Target::Client(client_id),
         };
-        self.command(ctx, account, Command::Cancel(target))
+        self.command(ctx, account, Command::Cancel(target), flight)
     }
 
-    fn command(self: &Arc<Self>, ctx: &Context, account: AccountId, command: Command) -> Commanded {
+    fn command(
+        self: &Arc<Self>,
+        ctx: &Context,
+        account: AccountId,
+        command: Command,
+        flight: Option<Flight>,
+    ) -> Commanded {
         let listing = self.clone();
-        let done = self.lane.submit(ctx, account, command);
+        let done = self.lane.submit(ctx, account, command, flight);
         done.map(|reply| match reply? {
             Reply::Order(ack) => Ok((listing, ack)),
             Reply::Swept(_) => Err(Error::Broken("an order's command was answered as a sweep".to_owned())),
@@ -106,7 +125,7 @@ impl Trading {
         account: AccountId,
         content: &OrderContent,
     ) -> Result<(Arc<Listing>, Ack), Error> {
-        self.find_for_order(ctx, &content.instrument).await?.place(ctx, account, content).await
+        self.find_for_order(ctx, &content.instrument).await?.place(ctx, account, content, None).await
     }
 
     /// Takes an open order off.
@@ -116,7 +135,7 @@ impl Trading {
         account: AccountId,
         which: WhichOrder,
     ) -> Result<(Arc<Listing>, Ack), Error> {
-        self.find_for_cancel(ctx, account, &which, None).await?.cancel(ctx, account, which).await
+        self.find_for_cancel(ctx, account, &which, None).await?.cancel(ctx, account, which, None).await
     }
 
     /// The instrument of an order that is to be placed.
@@ -193,17 +212,22 @@ impl Trading {
     ) -> Result<CommandFound, Error> {
         self.owners.check(ctx, account).await?;
         let at = ctx.now();
-        let voided = self.dp.db.write(ctx, TxOptions::default(), |tx| {
-            Box::pin(async move {
-                // Whoever decides about an id holds its account's lock.
-                log::lock(tx, &[account.0]).await?;
-                orders::void_command(tx, account, client_id, at).await
-            })
-        });
-        match voided.await {
-            // Whether it was sealed or used before, and also when the commit's answer was lost: its row knows.
-            Ok(()) | Err(DbError::Unknown) => self.get_command(ctx, account, client_id).await,
-            Err(error) => Err(error.into()),
+        let mut may_be_done = false;
+        loop {
+            let voided = self.dp.db.write(ctx, TxOptions::default(), |tx| {
+                Box::pin(async move {
+                    // Whoever decides about an id holds its account's lock; so does one whose COMMIT was lost and goes on.
+                    log::lock(tx, &[account.0]).await?;
+                    orders::void_command(tx, account, client_id, at).await?;
+                    orders::find_command_in(tx, account, client_id).await
+                })
+            });
+            match voided.await {
+                Ok(row) => return self.command_found(ctx, client_id, &row.ok_or(Error::NotFound)?).await,
+                Err(DbError::Unknown) if !ctx.remaining().is_zero() => may_be_done = true,
+                Err(_) if may_be_done => return Err(Error::Unknown),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

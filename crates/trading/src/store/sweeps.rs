@@ -1,5 +1,8 @@
 //! Sweeps over several instruments, and the timers that set them off.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use common::context::Context;
 use common::db::{Db, DbError, Freshness, Row, Tx, TxOptions};
@@ -15,23 +18,33 @@ common::statements! {
     read LIST_OPEN_SYMBOLS = "SELECT DISTINCT i.symbol FROM orders o JOIN instrument i ON i.id = o.instrument
         WHERE o.account = $1 AND o.status = 'open' ORDER BY i.symbol LIMIT $2";
     /// Begins a sweep. The account is locked.
-    write INSERT_SWEEP = "INSERT INTO sweep (account, id, asked, reason, instruments, at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
+    write INSERT_SWEEP = "INSERT INTO sweep (account, id, asked, reason, instruments, at, is_open)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    /// Sweeps that nobody waits for and that are not carried out yet, the oldest first.
+    read LIST_OPEN_SWEEPS = "SELECT asked, instruments, reason, at, account, id FROM sweep
+        WHERE is_open ORDER BY at LIMIT $1";
+    /// All of a sweep's children are carried out.
+    write CLOSE_SWEEP = "UPDATE sweep SET is_open = false WHERE account = $1 AND id = $2";
     /// Sets a timer, anew if it is set.
     write ARM_DEAD_MAN = "INSERT INTO dead_man (account, kind, arm, fires_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (account, kind) DO UPDATE SET arm = excluded.arm, fires_at = excluded.fires_at";
     /// Stops a timer, whoever set it.
     write DISARM_DEAD_MAN = "DELETE FROM dead_man WHERE account = $1 AND kind = $2";
-    /// Forgets one setting of a timer, which is over; a newer one stays.
-    write DELETE_DEAD_MAN = "DELETE FROM dead_man WHERE account = $1 AND kind = $2 AND arm = $3";
     /// Moves timers on, as far as they are still set as they were.
     write MOVE_DEAD_MEN = "UPDATE dead_man SET fires_at = moved.fires_at
         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS moved (account, arm, fires_at)
         WHERE dead_man.account = moved.account AND dead_man.kind = $4 AND dead_man.arm = moved.arm";
+    /// How the timers of these accounts are set now.
+    read LIST_ARMS = "SELECT account, arm FROM dead_man WHERE account = ANY($1) AND kind = $2";
+    /// Sets a timer where there is none.
+    write REARM_DEAD_MAN = "INSERT INTO dead_man (account, kind, arm, fires_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (account, kind) DO NOTHING";
     /// Timers that have run out, the first ones first.
-    read LIST_DUE = "SELECT account, kind, arm FROM dead_man WHERE fires_at <= $1 ORDER BY fires_at LIMIT $2";
-    /// Whether a timer has run out and nobody has moved it meanwhile.
-    write LOCK_DUE = "SELECT arm FROM dead_man WHERE account = $1 AND kind = $2 AND arm = $3 AND fires_at <= $4 FOR UPDATE";
+    read LIST_DUE = "SELECT account, kind, arm FROM dead_man WHERE fires_at <= $1 AND ($2 OR kind <> 'socket')
+        ORDER BY fires_at LIMIT $3";
+    /// Forgets a timer that has run out, unless somebody has moved it meanwhile.
+    write DELETE_DUE = "DELETE FROM dead_man WHERE account = $1 AND kind = $2 AND arm = $3 AND fires_at <= $4
+        RETURNING arm";
 }
 
 words! {
@@ -99,11 +112,31 @@ pub async fn insert_sweep(
     account: AccountId,
     id: &str,
     sweep: &SweepRow,
+    is_open: bool,
 ) -> Result<(), DbError> {
     let reason = sweep.reason.as_str();
     let params: common::db::SqlParams<'_> =
-        &[&account.0, &id, &sweep.asked, &reason, &sweep.instruments, &sweep.at];
+        &[&account.0, &id, &sweep.asked, &reason, &sweep.instruments, &sweep.at, &is_open];
     tx.execute(&INSERT_SWEEP, params).await
+}
+
+/// Sweeps that nobody waits for and that are not carried out yet.
+pub async fn list_open_sweeps(
+    db: &Db,
+    ctx: &Context,
+    limit: i64,
+) -> Result<Vec<(AccountId, Arc<str>, SweepRow)>, DbError> {
+    let rows = db.read(ctx, Freshness::Strong, &LIST_OPEN_SWEEPS, &[&limit]).await?;
+    let open = |row: &Row| Ok((AccountId(row.get(4)), row.get::<_, &str>(5).into(), sweep(row)?));
+    rows.iter().map(open).collect()
+}
+
+/// Notes that a sweep is carried out.
+pub async fn close_sweep(db: &Db, ctx: &Context, account: AccountId, id: &str) -> Result<(), DbError> {
+    db.write(ctx, TxOptions::default(), |tx| {
+        Box::pin(async move { tx.execute(&CLOSE_SWEEP, &[&account.0, &id]).await })
+    })
+    .await
 }
 
 /// Sets a timer, instead of the one of its kind that the account may have.
@@ -125,39 +158,45 @@ pub async fn disarm(db: &Db, ctx: &Context, account: AccountId, kind: DeadManKin
     .await
 }
 
-/// Forgets a setting that has done its work.
-pub async fn delete(db: &Db, ctx: &Context, timer: DeadMan) -> Result<(), DbError> {
-    db.write(ctx, TxOptions::default(), |tx| {
-        Box::pin(async move {
-            let DeadMan { account, kind, arm } = timer;
-            tx.execute(&DELETE_DEAD_MAN, &[&account.0, &kind.as_str(), &arm]).await
-        })
-    })
-    .await
-}
-
-/// Moves the timers of sockets on.
+/// Moves the timers of sockets on, and tells how those accounts' timers are set then.
 pub async fn move_sockets(
     db: &Db,
     ctx: &Context,
     timers: &[(AccountId, Uuid, DateTime<Utc>)],
-) -> Result<(), DbError> {
-    // Sorted, as rows are locked.
-    let mut timers = timers.to_vec();
-    timers.sort_unstable_by_key(|(account, ..)| *account);
+) -> Result<HashMap<AccountId, Uuid>, DbError> {
     let accounts: Vec<Uuid> = timers.iter().map(|(account, ..)| account.0).collect();
     let arms: Vec<Uuid> = timers.iter().map(|(_, arm, _)| *arm).collect();
     let times: Vec<DateTime<Utc>> = timers.iter().map(|(.., at)| *at).collect();
     let (accounts, arms, times, kind) = (&accounts, &arms, &times, DeadManKind::Socket.as_str());
     db.write(ctx, TxOptions::default(), |tx| {
-        Box::pin(async move { tx.execute(&MOVE_DEAD_MEN, &[accounts, arms, times, &kind]).await })
+        Box::pin(async move {
+            tx.execute(&MOVE_DEAD_MEN, &[accounts, arms, times, &kind]).await?;
+            let rows = tx.rows(&LIST_ARMS, &[accounts, &kind]).await?;
+            Ok(rows.iter().map(|row| (AccountId(row.get(0)), row.get(1))).collect())
+        })
     })
     .await
 }
 
-/// Timers that have run out.
-pub async fn list_due(db: &Db, ctx: &Context, limit: i64) -> Result<Vec<DeadMan>, DbError> {
-    let rows = db.read(ctx, Freshness::Strong, &LIST_DUE, &[&ctx.now(), &limit]).await?;
+/// Sets a timer where there is none.
+pub async fn rearm(db: &Db, ctx: &Context, timer: DeadMan, fires_at: DateTime<Utc>) -> Result<(), DbError> {
+    db.write(ctx, TxOptions::default(), |tx| {
+        Box::pin(async move {
+            let DeadMan { account, kind, arm } = timer;
+            tx.execute(&REARM_DEAD_MAN, &[&account.0, &kind.as_str(), &arm, &fires_at]).await
+        })
+    })
+    .await
+}
+
+/// Timers that have run out, those of sockets among them or not.
+pub async fn list_due(
+    db: &Db,
+    ctx: &Context,
+    also_sockets: bool,
+    limit: i64,
+) -> Result<Vec<DeadMan>, DbError> {
+    let rows = db.read(ctx, Freshness::Strong, &LIST_DUE, &[&ctx.now(), &also_sockets, &limit]).await?;
     let due = |row: &Row| {
         let kind = word(row, 1, LIST_DUE.0.name, DeadManKind::parse)?;
         Ok(DeadMan { account: AccountId(row.get(0)), kind, arm: row.get(2) })
@@ -165,8 +204,8 @@ pub async fn list_due(db: &Db, ctx: &Context, limit: i64) -> Result<Vec<DeadMan>
     rows.iter().map(due).collect()
 }
 
-/// Whether the timer has still run out; its row is locked then, so that nobody moves it before this transaction ends.
-pub async fn lock_due(tx: &mut Tx<'_>, timer: DeadMan, now: DateTime<Utc>) -> Result<bool, DbError> {
+/// Forgets a timer that has run out. False when somebody has moved it meanwhile.
+pub async fn delete_due(tx: &mut Tx<'_>, timer: DeadMan, now: DateTime<Utc>) -> Result<bool, DbError> {
     let DeadMan { account, kind, arm } = timer;
-    Ok(tx.row_opt(&LOCK_DUE, &[&account.0, &kind.as_str(), &arm, &now]).await?.is_some())
+    Ok(tx.row_opt(&DELETE_DUE, &[&account.0, &kind.as_str(), &arm, &now]).await?.is_some())
 }

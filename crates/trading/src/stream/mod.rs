@@ -26,6 +26,7 @@ use self::spoken::{
 };
 pub use self::spoken::{CHANNELS, OPERATIONS};
 use crate::error::Error;
+use crate::lane::command::Flight;
 use crate::model::{AccountId, OrderId};
 use crate::service::{Attachment, Commanded, Listing, OrderContent, Trading, WhichOrder};
 use crate::wire::{
@@ -39,7 +40,7 @@ pub const NAME: &str = "trading";
 pub struct Socket {
     trading: Arc<Trading>,
     line: Line,
-    /// Shared by the commands that are under way; a sweep waits until it has it alone, so that it takes off what was
+    /// Shared by the commands that are not decided yet; a sweep waits until it has it alone, so that it takes off what was
     /// placed before it.
     flights: Arc<RwLock<()>>,
     /// The accounts whose orders depend on this socket.
@@ -60,7 +61,9 @@ impl Socket {
         let (trading, find_ctx, symbol) = (self.trading.clone(), ctx.clone(), content.instrument.clone());
         let find = async move { trading.find_for_order(&find_ctx, &symbol).await };
         let ctx = ctx.clone();
-        Ok(self.in_order(at_hand, find, move |listing| listing.place(&ctx, account, &content)))
+        Ok(self.in_order(at_hand, find, move |listing, flight| {
+            listing.place(&ctx, account, &content, Some(flight))
+        }))
     }
 
     fn cancel(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
@@ -77,7 +80,9 @@ impl Socket {
             trading.find_for_cancel(&find_ctx, account, &find_which, cancel.instrument.as_deref()).await
         };
         let ctx = ctx.clone();
-        Ok(self.in_order(at_hand, find, move |listing| listing.cancel(&ctx, account, which)))
+        Ok(self.in_order(at_hand, find, move |listing, flight| {
+            listing.cancel(&ctx, account, which, Some(flight))
+        }))
     }
 
     /// Queues a command before this returns, if its instrument is at hand. Otherwise it waits in line until the instrument
@@ -86,24 +91,17 @@ impl Socket {
         &self,
         at_hand: Option<Arc<Listing>>,
         find: impl Future<Output = Result<Arc<Listing>, Error>> + Send + 'static,
-        queue: impl FnOnce(Arc<Listing>) -> Commanded + Send + 'static,
+        queue: impl FnOnce(Arc<Listing>, Flight) -> Commanded + Send + 'static,
     ) -> Call {
         let now = at_hand.filter(|_| self.line.is_empty());
         let commanded = match now.and_then(|it| Some((it, self.flights.clone().try_read_owned().ok()?))) {
-            Some((listing, flight)) => {
-                let commanded = queue(listing);
-                async move {
-                    let _flight = flight;
-                    commanded.await
-                }
-                .boxed()
-            }
+            Some((listing, flight)) => queue(listing, flight),
             None => {
                 let (place, flights) = (self.line.join(), self.flights.clone());
                 async move {
                     let turn = place.turn().await;
-                    let _flight = flights.read_owned().await;
-                    let commanded = queue(find.await?);
+                    let flight = flights.read_owned().await;
+                    let commanded = queue(find.await?, flight);
                     drop(turn);
                     commanded.await
                 }
@@ -127,9 +125,7 @@ impl Socket {
             let alone = flights.write_owned().await;
             let sweeping = trading.start_sweep(&ctx, account, &request).await?;
             drop((alone, turn));
-            let done =
-                sweeping.await?.ok_or_else(|| Error::Broken("a sweep waited for a timer".to_owned()))?;
-            Reply::of(&wire::SweepResult::of(&request.id, done))
+            Reply::of(&wire::SweepResult::of(&request.id, sweeping.await?))
         }
         .boxed())
     }
@@ -156,8 +152,9 @@ impl Socket {
 
     fn set_dead_man(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
         let set: DeadManArgs = args(raw)?;
-        let (trading, ctx) = (self.trading.clone(), ctx.clone());
+        let (trading, ctx, place) = (self.trading.clone(), ctx.clone(), self.line.join());
         Ok(async move {
+            let _turn = place.turn().await;
             let fires_at = trading.set_dead_man(&ctx, AccountId(set.account), set.after()).await?;
             Reply::of(&wire::DeadMan { fires_at })
         }
@@ -167,10 +164,12 @@ impl Socket {
     fn set_cancel_on_disconnect(&self, ctx: &Context, raw: &RawValue) -> Result<Call, SocketError> {
         let set: CancelOnDisconnectArgs = args(raw)?;
         let (trading, ctx, attachments) = (self.trading.clone(), ctx.clone(), self.attachments.clone());
+        let (place, flights) = (self.line.join(), self.flights.clone());
         Ok(async move {
+            let _turn = place.turn().await;
             let account = AccountId(set.account);
             if set.enabled {
-                let attachment = trading.attach(&ctx, account, set.grace()).await?;
+                let attachment = trading.attach(&ctx, account, set.grace(), &flights).await?;
                 attachments.lock().insert(account, attachment);
             } else {
                 trading.detach(&ctx, account).await?;

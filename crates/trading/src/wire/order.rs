@@ -42,7 +42,8 @@ pub struct Ack {
     pub at: DateTime<Utc>,
     /// What this answer means: `committed`, on disk.
     pub durability: &'static str,
-    /// Whether an earlier command with the same id, or an earlier cancel, had done this.
+    /// Whether an earlier command with the same id, or an earlier cancel, had done this. Also said when the process that
+    /// was to do it died before it could answer, and another one found it done.
     pub duplicate: bool,
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::command::client_id;
-use crate::model::{AccountId, CancelReason};
+use crate::model::AccountId;
 use crate::service::{SweepDone, SweepRequest};
 
 /// The longest time that a timer may be set to.
@@ -144,8 +144,7 @@ pub struct SweptInstrument {
 
 impl From<SweepBody> for SweepRequest {
     fn from(body: SweepBody) -> Self {
-        let reason = CancelReason::Requested;
-        Self { id: body.sweep_id.into(), symbol: body.instrument, reason, timer: None }
+        Self { id: body.sweep_id.into(), symbol: body.instrument }
     }
 }
 

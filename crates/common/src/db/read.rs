@@ -172,6 +172,7 @@ impl Db {
         params: SqlParams<'_>,
     ) -> Result<Found, DbError> {
         let mut connection = asked.pool().get(ctx).await?;
+        asked.sent();
         // A standby that lags behind a migration doesn't know the tables yet: that is its fault, not the statement's.
         let read = connection.prepare(statement.statement()).await.map_err(DbError::unavailable)?;
         let replayed = connection.prepare(FIND_REPLAYED.statement()).await.map_err(DbError::unavailable)?;

@@ -1,8 +1,8 @@
 //! Which standby answers: power of two choices among those that are fit. One that fails, lags or falls silent leaves, and
 //! comes back by a probe that no caller waits for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ pub(super) struct Reader {
     in_flight: AtomicUsize,
     /// When to probe it next, if it has left.
     ejected_until: Mutex<Option<Instant>>,
+    /// When it last answered anybody.
+    heard_at: Mutex<Option<Instant>>,
 }
 
 /// All standbys of a set.
@@ -30,13 +32,18 @@ pub(super) struct Readers(Arc<[Arc<Reader>]>);
 /// A reader that is being asked; counts as in flight until dropped.
 pub(super) struct Asked {
     reader: Arc<Reader>,
-    since: Instant,
+    since: OnceLock<Instant>,
     is_judged: bool,
 }
 
 impl Readers {
     pub(super) fn new(pools: Vec<Pool>) -> Self {
-        let reader = |pool| Reader { pool, in_flight: AtomicUsize::new(0), ejected_until: Mutex::new(None) };
+        let reader = |pool| Reader {
+            pool,
+            in_flight: AtomicUsize::new(0),
+            ejected_until: Mutex::default(),
+            heard_at: Mutex::default(),
+        };
         Self(pools.into_iter().map(|pool| Arc::new(reader(pool))).collect())
     }
 
@@ -77,7 +84,12 @@ impl Readers {
 impl Asked {
     fn new(reader: &Arc<Reader>) -> Self {
         reader.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { reader: reader.clone(), since: Instant::now(), is_judged: false }
+        Self { reader: reader.clone(), since: OnceLock::new(), is_judged: false }
+    }
+
+    /// The question is on its way; what came before, such as the wait for a connection, is not the standby's fault.
+    pub(super) fn sent(&self) {
+        let _ = self.since.set(Instant::now());
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -87,12 +99,14 @@ impl Asked {
     /// It answered: it is fit.
     pub(super) fn answered(mut self) {
         self.is_judged = true;
+        self.reader.hear();
         *self.reader.ejected_until.lock() = None;
     }
 
     /// What it answered is of no use here, and no reason to leave it alone.
     pub(super) fn passed(mut self) -> Arc<Reader> {
         self.is_judged = true;
+        self.reader.hear();
         self.reader.clone()
     }
 
@@ -105,6 +119,10 @@ impl Asked {
 }
 
 impl Reader {
+    fn hear(&self) {
+        *self.heard_at.lock() = Some(Instant::now());
+    }
+
     fn eject(&self, why: &'static str) {
         let name = self.pool.name().to_owned();
         tracing::debug!(reader = name, why, "a standby is left alone");
@@ -116,7 +134,11 @@ impl Reader {
 impl Drop for Asked {
     fn drop(&mut self) {
         self.reader.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if !self.is_judged && self.since.elapsed() >= SILENCE_MAX {
+        // A long read whose caller went away is no silence of a standby that answers others meanwhile.
+        let is_silent = |since: &Instant| {
+            since.elapsed() >= SILENCE_MAX && self.reader.heard_at.lock().is_none_or(|heard| heard < *since)
+        };
+        if !self.is_judged && self.since.get().is_some_and(is_silent) {
             self.reader.eject("silent");
         }
     }

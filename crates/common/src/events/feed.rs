@@ -197,7 +197,7 @@ impl Subscription {
 
     /// Goes on after `after` from here: for a reader that took a snapshot at that number.
     pub fn skip_to(&mut self, after: i64) {
-        self.after = self.after.max(after);
+        self.after = after;
     }
 
     /// The next events, in order and without a gap; waits until there are some. Cancel safe.
@@ -242,7 +242,23 @@ impl Subscription {
             return Ok(events.into_iter().map(Arc::new).collect());
         }
         // None: either all is read, or all that follows was dropped.
-        let head = log::head(&inner.db, &ctx, Freshness::Seen, key.id).await?.unwrap_or(0);
+        let told = *self.head.borrow();
+        let mut head = log::head(&inner.db, &ctx, Freshness::Seen, key.id).await?.unwrap_or(0);
+        if head < self.after.max(told) {
+            // A standby that is behind, or numbers that a promotion has lost.
+            head = log::head(&inner.db, &ctx, Freshness::Strong, key.id).await?.unwrap_or(0);
+            self.watched.recent.lock().retain(|event| event.seq <= head);
+            if head < self.after {
+                return Err(FeedError::Reset { after: self.after });
+            }
+            self.watched.head.send_if_modified(|known| {
+                // Nobody has to be woken to wait for less.
+                if *known == told {
+                    *known = head;
+                }
+                false
+            });
+        }
         self.watched.advance(head);
         if head > self.after {
             // Committed between the two reads, or dropped with its month.

@@ -248,9 +248,9 @@ async fn what_was_acknowledged_on_a_socket_survives_a_hard_kill_and_is_resent_to
 #[tokio::test]
 async fn a_socket_ends_with_its_token_unless_a_new_one_prolongs_it() {
     let (_database, program) = start().await;
-    let short = User::sign_in(&program.base, json!({"sub": "alice", "ttl_s": 2})).await;
     let long = program.user("alice").await;
     let device = make_device(&long, &make_person(&long, "Europe/Berlin").await).await;
+    let short = User::sign_in(&program.base, json!({"sub": "alice", "ttl_s": 10})).await;
     let mut prolonged = Socket::open(&program, SOCKET, &short).await;
     let id = prolonged.send("auth", json!({"token": long.token})).await;
     assert_eq!(prolonged.answer(id).await["type"], "authenticated");

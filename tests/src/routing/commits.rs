@@ -16,8 +16,8 @@ const WAITING: &str = "SELECT pid FROM pg_stat_activity
 /// Rows of this name.
 const THERE: &str = "SELECT (SELECT count(*) FROM household.account WHERE name = $1)
     + (SELECT count(*) FROM trading.command WHERE client_id = $1)";
-/// Nothing but what callers ask for: no projection commits and waits, too.
-const API_ONLY: &[(&str, &str)] = &[("WEIR_ROLES", "api")];
+/// Nothing but what callers ask for: no projection and no lane's owner commits and waits, too.
+const API_ONLY: &[(&str, &str)] = &[("WEIR_ROLES", "api"), ("WEIR_INTERNAL_LISTEN", "")];
 
 /// Ends the wait of a session, as an operator does who sees it hang.
 const CUT_SHORT: &str = "SELECT pg_cancel_backend($1)";

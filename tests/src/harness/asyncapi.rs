@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
 use jsonschema::Validator;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::setting;
 
@@ -41,6 +41,20 @@ impl AsyncApi {
         let wrong: Vec<_> =
             validator.iter_errors(frame).map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(wrong.is_empty(), "{socket}.{name}: {wrong:?} in {frame:#}");
+    }
+
+    /// The properties of a schema with those of all its parts, and which of them are required.
+    pub fn properties(&self, schema: &Value) -> (Map<String, Value>, Vec<String>) {
+        let schema = self.resolve(schema);
+        let mut all = schema["properties"].as_object().cloned().unwrap_or_default();
+        let names = schema["required"].as_array().into_iter().flatten();
+        let mut required: Vec<String> = names.map(|name| name.as_str().unwrap().to_owned()).collect();
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            let (properties, names) = self.properties(part);
+            all.extend(properties);
+            required.extend(names);
+        }
+        (all, required)
     }
 
     /// A schema of the document, its references followed.

@@ -9,6 +9,7 @@ use super::contract::of_wrong_type;
 use super::conventions::operator;
 use super::doors::alices;
 use crate::harness::{AsyncApi, Database, Program, Socket, User};
+use crate::health::heart_rate;
 
 /// Names that are no operation and no channel, or not quite.
 const ODD_NAMES: &[&str] = &["", "x", "book", "book:", ":", "order.place ", "\0", "\u{1F34E}", "account:\0"];
@@ -66,9 +67,9 @@ fn odd_args(schema: &Value) -> Vec<Value> {
         json!({"resume_from": -1}),
         json!({"token": "rubbish"}),
     ];
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+    for (name, schema) in AsyncApi::of_program().properties(schema).0 {
         let values = [
-            of_wrong_type(schema),
+            of_wrong_type(&schema),
             json!(null),
             json!(""),
             json!(-1),
@@ -177,14 +178,16 @@ fn id_of<'a>(name: &str, ids: &'a Ids) -> Option<&'a String> {
 
 /// Args that only a stranger's token can be wrong with: Alice's ids, and of everything else the schema's example.
 fn good_args(api: &AsyncApi, schema: &Value, ids: &Ids) -> Value {
-    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let (properties, required) = api.properties(schema);
     let mut args = json!({});
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        if !required.contains(&json!(name)) && name != "order_id" {
+    for (name, schema) in &properties {
+        if !required.contains(name) && name != "order_id" {
             continue;
         }
         if let Some(id) = id_of(name, ids) {
             args[name] = json!(id);
+        } else if name == "samples" {
+            args[name] = json!([heart_rate(1, 60, "61")]);
         } else {
             let schema = api.resolve(schema);
             let example = [&schema["example"], &schema["examples"][0], &schema["enum"][0]];

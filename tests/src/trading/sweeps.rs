@@ -100,12 +100,20 @@ async fn a_sweep_that_was_cut_off_in_the_middle_is_finished_by_sending_it_again(
     let trader = Trader::with(&program, "trader", "1000.00", "0").await;
     trader.place("a", "buy", "1.00", "5").await;
     // What a process leaves behind that dies after the first commit of two.
-    let begun = "INSERT INTO trading.sweep (account, id, reason, instruments, at)
-                 VALUES ($1::text::uuid, 'out', 'requested', ARRAY[$2], now())";
-    database.owner().await.execute(begun, &[&trader.account, &SYMBOL]).await.unwrap();
+    let begun = "INSERT INTO trading.sweep (account, id, reason, instruments, at, is_open)
+                 VALUES ($1::text::uuid, $2, $3, ARRAY[$4], now(), $5)";
+    let owner = database.owner().await;
+    owner.execute(begun, &[&trader.account, &"out", &"requested", &SYMBOL, &false]).await.unwrap();
     let swept = trader.sweep(&json!({"sweep_id": "out"})).await.expect(200);
     assert_eq!(swept.body["instruments"][0]["order_ids"].as_array().unwrap().len(), 1);
     assert_eq!(trader.all_off().await, ["requested"]);
+
+    // One that a timer began is finished without anybody's asking.
+    trader.place("b", "buy", "1.00", "5").await;
+    owner.execute(begun, &[&trader.account, &"~timer/1", &"dead_man", &SYMBOL, &true]).await.unwrap();
+    assert_eq!(trader.all_off().await, ["dead_man", "requested"]);
+    let open = "SELECT count(*) FROM trading.sweep WHERE is_open";
+    while owner.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0 {}
     check(&program).await;
 }
 

@@ -93,8 +93,9 @@ fn against(
         return Err(format!("weir migrate failed ({code})").into());
     }
     let mut served = Vec::new();
-    for at in &ports {
-        served.push(Served::start(command("serve", *at), place, at.0)?);
+    for (number, at) in ports.iter().enumerate() {
+        let name = format!("weir-{}", number + 1);
+        served.push(Served::start(command("serve", *at), place, &name, at.0)?);
     }
     let ready = served.iter_mut().try_for_each(|it| it.wait_until_ready(signals));
     let code = ready.and_then(|()| {

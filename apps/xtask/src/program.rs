@@ -89,9 +89,9 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts it. It answers on `port` once it is ready.
-    pub fn start(command: Command, place: &Place, port: u16) -> Result<Served, Box<dyn Error>> {
-        let process = Process::spawn(command, &Account::own(), place.folder(), "weir", Stop::Terminate)?;
+    /// Starts it. It answers on `port` once it is ready. What runs under the same name in this place is stopped first.
+    pub fn start(command: Command, place: &Place, name: &str, port: u16) -> Result<Served, Box<dyn Error>> {
+        let process = Process::spawn(command, &Account::own(), place.folder(), name, Stop::Terminate)?;
         Ok(Served { process, port })
     }
 

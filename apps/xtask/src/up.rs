@@ -60,7 +60,7 @@ fn serve(
             return Err(format!("weir {subcommand} failed ({code})").into());
         }
     }
-    let mut served = Served::start(command("serve"), place, port)?;
+    let mut served = Served::start(command("serve"), place, "weir", port)?;
     let ready = served.wait_until_ready(signals);
     if let Err(error) = ready {
         served.stop()?;

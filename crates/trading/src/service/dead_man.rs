@@ -36,8 +36,7 @@ const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a closed socket's last commands may take before its orders are let go.
 const LAST_COMMANDS_WITHIN: Duration = Duration::from_secs(20);
 
-/// The open sockets of this process that orders depend on. Their number is bounded by that of sockets, and each holds one
-/// account at most once.
+/// The accounts of this process's open sockets whose orders depend on them: one hold for each account of each socket.
 #[derive(Clone, Default)]
 pub struct Attached {
     holds: Arc<Mutex<HashMap<Uuid, Hold>>>,

@@ -175,9 +175,7 @@ impl Trading {
                 orders::find_orders_instrument(db, ctx, account, *id).await?.map(Into::into)
             }
             WhichOrder::ClientId(client_id) => {
-                orders::find_command(db, ctx, Freshness::Strong, account, client_id)
-                    .await?
-                    .and_then(|row| row.symbol)
+                orders::find_command(db, ctx, account, client_id).await?.and_then(|row| row.symbol)
             }
         };
         symbol.ok_or(Error::NotFound)

@@ -192,15 +192,14 @@ pub async fn void_command(
     tx.execute(&VOID_COMMAND, &[&account.0, &client_id, &at]).await
 }
 
-/// What was decided under a client id.
+/// What was decided under a client id, as the writer has it.
 pub async fn find_command(
     db: &Db,
     ctx: &Context,
-    freshness: Freshness,
     account: AccountId,
     client_id: &str,
 ) -> Result<Option<CommandRow>, DbError> {
-    let row = db.read_opt(ctx, freshness, &FIND_COMMAND, &[&account.0, &client_id]).await?;
+    let row = db.read_opt(ctx, Freshness::Strong, &FIND_COMMAND, &[&account.0, &client_id]).await?;
     Ok(row.as_ref().map(command_row))
 }
 
